@@ -1,0 +1,69 @@
+//! Errors of a spec, with their place and the nearest known key.
+
+use std::fmt::Write as _;
+
+use crate::failure::{Class, Failure};
+
+/// A text is no spec.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}, column {column}: {message}\n{excerpt}")]
+pub struct SpecError {
+    /// From 1; 0 where unknown.
+    pub line: u64,
+    /// From 1; 0 where unknown.
+    pub column: u64,
+    /// What is wrong.
+    pub message: String,
+    /// The line, with a caret below the place.
+    excerpt: String,
+    /// The nearest known key, or how to write it.
+    hint: Option<String>,
+}
+
+impl SpecError {
+    pub(super) fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Self {
+        let error = error.without_snippet();
+        let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
+        // The parser appends the place, which stands in front already.
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or(&message).trim().to_owned();
+        let hint = nearest_key(&message);
+        Self { line, column, excerpt: excerpt(text, line, column), message, hint }
+    }
+}
+
+/// The line and the one before it, numbered, with a caret below the place.
+fn excerpt(text: &str, line: u64, column: u64) -> String {
+    let mut shown = String::new();
+    for (number, content) in (1u64..).zip(text.lines()) {
+        if number == line || number + 1 == line {
+            let content: String = content.chars().take(160).collect();
+            let _ = writeln!(shown, "{number:5} | {content}");
+        }
+    }
+    if line > 0 && column <= 160 {
+        let _ =
+            write!(shown, "      | {}^", " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or(0)));
+    }
+    shown.trim_end().to_owned()
+}
+
+/// For "unknown field `imges`, expected one of images, charts": the expected one that is meant.
+fn nearest_key(message: &str) -> Option<String> {
+    let (problem, expected) = message.split_once("expected")?;
+    let found = problem.split('`').nth(1)?;
+    let known = expected.trim_start_matches(" one of").split([',', ' ', '`']).filter(|word| !word.is_empty());
+    let likeness = |key: &str| strsim::jaro_winkler(found, key);
+    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (problem.contains("unknown") && likeness(nearest) > 0.7).then(|| format!("did you mean `{nearest}`?"))
+}
+
+impl Failure for SpecError {
+    fn class(&self) -> Class {
+        Class::Input
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.hint.iter().cloned().collect()
+    }
+}
