@@ -1,0 +1,182 @@
+//! What a half-filled bundle holds: a text file beside it, one line per fact, appended as facts come true.
+//!
+//! ```text
+//! ferry-journal 1 <boot> <lock> <volume size or 0>
+//! stored <index> <bytes>          content bytes of a stored blob that are in the file
+//! frame <index> <stored> <bytes>  one more frame of a compressed blob, and its content bytes
+//! done <index>                    a blob is complete and its digest was right
+//! finishing                       all blobs are done; files may have their final names
+//! ```
+//!
+//! Lines are not synced: after `kill -9` the page cache still has the data and the lines. Only a crash of the whole
+//! machine can lose data that a line speaks of, and then `<boot>` (the kernel's boot id) differs, and everything is
+//! hashed again before it is believed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use ferry_model::Digest;
+
+use crate::Error;
+use crate::seek_table::FrameSize;
+
+/// What the journal says, replayed.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    /// Per blob: content bytes of a stored blob that are there.
+    pub(crate) stored: Vec<u64>,
+    /// Per blob: frames of a compressed blob that are there.
+    pub(crate) frames: Vec<Vec<FrameSize>>,
+    /// Per blob: complete.
+    pub(crate) done: Vec<bool>,
+    /// The files may have their final names.
+    pub(crate) finishing: bool,
+    /// The machine was restarted since: data may be lost.
+    pub(crate) rebooted: bool,
+}
+
+/// The journal, open for appending.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+fn boot_id() -> String {
+    // Without one (no /proc), nothing that an earlier process wrote is trusted unhashed.
+    let unknown = || format!("unknown-{}", std::process::id());
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| unknown(), |id| id.trim().to_owned())
+}
+
+impl Journal {
+    /// Opens or creates the journal, and keeps other processes off it. A journal of another lock or another volume
+    /// size is an error.
+    pub(crate) fn open(
+        path: &Path,
+        lock: Digest,
+        volume_size: u64,
+        blobs: usize,
+    ) -> Result<(Self, Replay), Error> {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path);
+        let mut file = file.map_err(Error::io("creating", path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Busy { path: path.to_owned() }),
+            Err(std::fs::TryLockError::Error(error)) => return Err(Error::io("locking", path)(error)),
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(Error::io("reading", path))?;
+        let mut journal = Self { file, path: path.to_owned() };
+        let boot = boot_id();
+        let mut replay = Replay {
+            stored: vec![0; blobs],
+            frames: vec![Vec::new(); blobs],
+            done: vec![false; blobs],
+            ..Replay::default()
+        };
+        // A line without its end was cut off by a kill.
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        let mut lines = complete.lines();
+        match lines.next() {
+            None => journal.start(&boot, lock, volume_size)?,
+            Some(header) => {
+                let (old_boot, rest) = header
+                    .strip_prefix("ferry-journal 1 ")
+                    .and_then(|rest| rest.split_once(' '))
+                    .unwrap_or_default();
+                if rest != format!("{lock} {volume_size}") {
+                    return Err(Error::OtherPartial { path: path.with_extension("") });
+                }
+                replay.rebooted = old_boot != boot;
+                lines.for_each(|line| replay.take(line));
+                if complete.len() + 1 != text.len() {
+                    journal.file.set_len(complete.len() as u64 + 1).map_err(Error::io("writing", path))?;
+                }
+            }
+        }
+        Ok((journal, replay))
+    }
+
+    fn start(&mut self, boot: &str, lock: Digest, volume_size: u64) -> Result<(), Error> {
+        self.file.set_len(0).map_err(Error::io("writing", &self.path))?;
+        self.line(&format!("ferry-journal 1 {boot} {lock} {volume_size}"))
+    }
+
+    /// Writes the journal anew after a restart of the machine, with what was hashed again and found right.
+    pub(crate) fn rewrite(&mut self, lock: Digest, volume_size: u64, replay: &Replay) -> Result<(), Error> {
+        self.start(&boot_id(), lock, volume_size)?;
+        for index in 0..replay.done.len() {
+            if replay.stored[index] > 0 {
+                self.stored(index, replay.stored[index])?;
+            }
+            replay.frames[index].iter().try_for_each(|frame| self.frame(index, *frame))?;
+            if replay.done[index] {
+                self.done(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stored(&mut self, index: usize, bytes: u64) -> Result<(), Error> {
+        self.line(&format!("stored {index} {bytes}"))
+    }
+
+    pub(crate) fn frame(&mut self, index: usize, frame: FrameSize) -> Result<(), Error> {
+        self.line(&format!("frame {index} {} {}", frame.stored, frame.content))
+    }
+
+    /// Forgets a compressed blob's frames: it starts over.
+    pub(crate) fn restart(&mut self, index: usize) -> Result<(), Error> {
+        self.line(&format!("restart {index}"))
+    }
+
+    pub(crate) fn done(&mut self, index: usize) -> Result<(), Error> {
+        self.line(&format!("done {index}"))
+    }
+
+    pub(crate) fn finishing(&mut self) -> Result<(), Error> {
+        self.line("finishing")
+    }
+
+    /// One write call per line, so that a kill never leaves two halves.
+    fn line(&mut self, line: &str) -> Result<(), Error> {
+        self.file.write_all(format!("{line}\n").as_bytes()).map_err(Error::io("writing", &self.path))
+    }
+
+    /// Removes the journal: the bundle is finished, or given up.
+    pub(crate) fn remove(self) -> Result<(), Error> {
+        std::fs::remove_file(&self.path).map_err(Error::io("removing", &self.path))
+    }
+}
+
+impl Replay {
+    /// Takes one line. A line that makes no sense is as if it were not there: less is believed, nothing is broken.
+    fn take(&mut self, line: &str) {
+        let mut words = line.split(' ');
+        let Some(verb) = words.next() else { return };
+        if verb == "finishing" {
+            self.finishing = true;
+            return;
+        }
+        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+        let Some(index) =
+            number().and_then(|index| usize::try_from(index).ok()).filter(|index| *index < self.done.len())
+        else {
+            return;
+        };
+        match verb {
+            "stored" => self.stored[index] = number().unwrap_or(0),
+            "frame" => {
+                let narrow = |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok());
+                if let (Some(stored), Some(content)) = (narrow(number()), narrow(number())) {
+                    self.frames[index].push(FrameSize { stored, content });
+                }
+            }
+            "restart" => self.frames[index].clear(),
+            "done" => self.done[index] = true,
+            _ => {}
+        }
+    }
+}

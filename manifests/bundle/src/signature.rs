@@ -1,0 +1,191 @@
+//! Signing and checking the catalog, in minisign's format: the [minisign](https://jedisct1.github.io/minisign/) program
+//! reads Ferry's keys and signatures, and Ferry reads its.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use blake2::Digest as _;
+
+use crate::Error;
+
+/// What is known about a bundle's signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureState {
+    /// There is none.
+    Unsigned,
+    /// There is one, and no public key was given to check it with.
+    Unchecked {
+        /// The key that it claims, as minisign prints it: 16 hex digits.
+        key_id: String,
+    },
+    /// It holds.
+    Verified {
+        /// The key, as minisign prints it.
+        key_id: String,
+        /// The trusted comment: the bundle's name, version and catalog digest.
+        comment: String,
+    },
+}
+
+/// The key that a bundle's signature is checked with.
+#[derive(Clone)]
+pub struct PublicKey(minisign::PublicKey);
+
+/// The key that a bundle is signed with.
+#[derive(Clone)]
+pub struct SecretKey(minisign::SecretKey);
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.key_id())
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey")
+    }
+}
+
+fn key_error(path: &Path) -> impl Fn(minisign::PError) -> Error {
+    let path: PathBuf = path.to_owned();
+    move |error| Error::Key { path: path.clone(), reason: error.to_string() }
+}
+
+/// minisign prints key numbers as one little-endian number.
+fn key_id(number: &[u8]) -> String {
+    number.iter().rev().map(|byte| format!("{byte:02X}")).collect()
+}
+
+impl PublicKey {
+    /// Reads `text`: a public key file's two lines, or the one line of base64 alone. `path` is for errors.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        let text = text.trim();
+        let key = if text.contains('\n') {
+            minisign::PublicKeyBox::from_string(text).and_then(minisign::PublicKeyBox::into_public_key)
+        } else {
+            minisign::PublicKey::from_base64(text)
+        };
+        key.map(Self).map_err(key_error(path))
+    }
+
+    /// Reads a public key file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+        Self::parse(&text, path)
+    }
+
+    /// The key's number as minisign prints it.
+    pub fn key_id(&self) -> String {
+        key_id(self.0.keynum())
+    }
+}
+
+impl SecretKey {
+    /// Reads a secret key file. An encrypted one needs its password.
+    pub fn read(path: &Path, password: Option<String>) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+        let parse = || minisign::SecretKeyBox::from_string(&text).map_err(key_error(path));
+        let key = match password {
+            Some(password) => parse()?.into_secret_key(Some(password)),
+            None => parse()?.into_unencrypted_secret_key(),
+        };
+        key.map(Self).map_err(key_error(path))
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> Result<PublicKey, Error> {
+        minisign::PublicKey::from_secret_key(&self.0)
+            .map(PublicKey)
+            .map_err(key_error(Path::new("(secret key)")))
+    }
+
+    /// Signs `data`: the content of a `.minisig` file.
+    ///
+    /// RFC 8032's deterministic signature, not the randomised one of the minisign crate: a signed bundle is
+    /// reproducible too. Any minisign checks both.
+    pub(crate) fn sign(&self, data: &[u8], trusted_comment: &str) -> String {
+        // Layout of minisign's secret key: algorithms 6, salt 32, limits 16, key number 8, seed 32, public key 32.
+        let bytes = self.0.to_bytes();
+        let (number, seed) = (&bytes[54..62], &bytes[62..94]);
+        let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(seed).expect("a seed has 32 bytes");
+        let signature = pair.sign(&blake2::Blake2b512::digest(data));
+        let global = pair.sign(&[signature.as_ref(), trusted_comment.as_bytes()].concat());
+        let signature = [b"ED", number, signature.as_ref()].concat();
+        format!(
+            "untrusted comment: signature of a Ferry bundle's bundle.json\n{}\ntrusted comment: {trusted_comment}\n{}\n",
+            BASE64.encode(signature),
+            BASE64.encode(global.as_ref())
+        )
+    }
+}
+
+/// Makes a key pair: the texts of the secret and the public key file. Without a password the secret key is not
+/// encrypted.
+pub fn generate_keys(password: Option<String>) -> Result<(String, String), Error> {
+    let path = Path::new("(new key)");
+    let fail = key_error(path);
+    let pair = match password.clone() {
+        Some(password) => minisign::KeyPair::generate_encrypted_keypair(Some(password)),
+        None => minisign::KeyPair::generate_unencrypted_keypair(),
+    };
+    let pair = pair.map_err(&fail)?;
+    let comment = format!("Ferry secret key {}", key_id(pair.pk.keynum()));
+    let secret = pair.sk.to_box(Some(&comment)).map_err(&fail)?.to_string();
+    let public = pair.pk.to_box().map_err(&fail)?.to_string();
+    Ok((secret, public))
+}
+
+/// What a `.minisig` file says about `data`, checked when there is a key to check it with.
+pub(crate) fn check(data: &[u8], signature: &str, key: Option<&PublicKey>) -> Result<SignatureState, Error> {
+    let refuse = |error: minisign::PError| Error::Signature { reason: error.to_string() };
+    let parsed = minisign::SignatureBox::from_string(signature).map_err(refuse)?;
+    let key_id = key_id(parsed.keynum());
+    let Some(key) = key else { return Ok(SignatureState::Unchecked { key_id }) };
+    minisign::verify(&key.0, &parsed, std::io::Cursor::new(data), true, false, false).map_err(refuse)?;
+    Ok(SignatureState::Verified { key_id, comment: parsed.trusted_comment().map_err(refuse)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> (SecretKey, PublicKey) {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, public) = generate_keys(None).unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, secret).unwrap();
+        (SecretKey::read(&path, None).unwrap(), PublicKey::parse(&public, &path).unwrap())
+    }
+
+    #[test]
+    fn signs_and_checks() {
+        let (secret, public) = keys();
+        assert_eq!(secret.public_key().unwrap().key_id(), public.key_id());
+        let signature = secret.sign(b"data", "comment");
+        assert_eq!(signature, secret.sign(b"data", "comment"), "deterministic");
+        let verified = SignatureState::Verified { key_id: public.key_id(), comment: "comment".into() };
+        assert_eq!(check(b"data", &signature, Some(&public)).unwrap(), verified);
+        assert_eq!(
+            check(b"data", &signature, None).unwrap(),
+            SignatureState::Unchecked { key_id: public.key_id() }
+        );
+    }
+
+    #[test]
+    fn refuses_what_does_not_hold() {
+        let (secret, public) = keys();
+        let (_, other) = keys();
+        let signature = secret.sign(b"data", "comment");
+        for (data, signature, key) in [
+            (&b"Data"[..], signature.clone(), &public),
+            (b"data", signature.clone(), &other),
+            (b"data", signature.replace("comment: comment", "comment: Comment"), &public),
+            (b"data", "nonsense".to_owned(), &public),
+        ] {
+            assert!(matches!(check(data, &signature, Some(key)), Err(Error::Signature { .. })));
+        }
+    }
+}

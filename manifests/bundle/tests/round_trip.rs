@@ -1,0 +1,211 @@
+//! What goes in comes out: by us, by plain tar and zstd, by another seekable-format reader; whole, resumed, in volumes.
+
+mod common;
+
+use std::io::Read as _;
+
+use common::{Sample, key, open};
+use ferry_bundle::verify::verify;
+use ferry_bundle::{Bundle, SignatureState, Trust};
+use ferry_model::Digest;
+use ferry_model::event::Events;
+use proptest::prelude::*;
+
+fn sample() -> Sample {
+    Sample::new(
+        &[0, 1, 511, 512, 131_072, 131_073, 4 << 20, (4 << 20) + 1, 9_000_001],
+        &[2, 3_000_000, 1 << 20, 77],
+    )
+}
+
+#[test]
+fn everything_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, public) = key(folder.path());
+    let path = folder.path().join("a.ferry.tar.zst");
+    let sample = sample();
+    let finished = sample.build(&path, None, Some(&secret));
+    assert_eq!(finished.paths, [path.clone()]);
+
+    let bundle = Bundle::open(
+        &path,
+        &Trust { public_key: Some(public), catalog_digest: Some(finished.catalog_digest) },
+    )
+    .unwrap();
+    sample.assert_in(&bundle);
+    assert!(
+        matches!(bundle.signature(), SignatureState::Verified { comment, .. } if comment.starts_with("sample 1 sha256:"))
+    );
+    let verification = verify(&bundle, 2, &Events::none()).unwrap();
+    assert!(verification.is_good(), "{verification:?}");
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "the key and the bundle alone: {left:?}");
+}
+
+#[test]
+fn plain_tools_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ferry.tar.zst");
+    let sample = sample();
+    sample.build(&path, None, None);
+    let bytes = std::fs::read(&path).unwrap();
+    let tar_bytes = zstd::decode_all(&bytes[..]).unwrap();
+    let mut names = Vec::new();
+    for entry in tar::Archive::new(&tar_bytes[..]).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_string_lossy().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        if let Some(hex) = name.strip_prefix("blobs/sha256/") {
+            assert_eq!(Digest::of(&content).hex(), hex);
+        }
+        names.push(name);
+    }
+    assert_eq!(names.first().unwrap(), "oci-layout");
+    assert_eq!(names[names.len() - 2..], ["index.json", "bundle.json"]);
+    assert_eq!(names.len(), sample.blobs.len() + 3);
+}
+
+#[test]
+fn another_seekable_reader_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ferry.tar.zst");
+    sample().build(&path, None, None);
+    let tar_bytes = zstd::decode_all(&std::fs::read(&path).unwrap()[..]).unwrap();
+    let mut decoder = zeekstd::Decoder::new(std::fs::File::open(&path).unwrap()).unwrap();
+    for (start, end) in [(0, 512), (5_000_000, 5_100_000), (tar_bytes.len() - 2000, tar_bytes.len())] {
+        decoder.set_offset(start as u64).unwrap();
+        decoder.set_offset_limit(end as u64).unwrap();
+        let mut part = Vec::new();
+        decoder.read_to_end(&mut part).unwrap();
+        assert!(part == tar_bytes[start..end]);
+    }
+}
+
+#[test]
+fn ranges_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ferry.tar.zst");
+    let sample = sample();
+    sample.build(&path, None, None);
+    let bundle = open(&path).unwrap();
+    for (plan, content) in &sample.blobs {
+        for (start, length) in [
+            (0, 10),
+            (1, 131_072),
+            (131_071, 2),
+            (plan.size / 2, u64::MAX),
+            (plan.size, 5),
+            (plan.size + 9, 1),
+        ] {
+            let mut part = Vec::new();
+            bundle.range(&plan.digest, start, length).unwrap().read_to_end(&mut part).unwrap();
+            let start = start.min(plan.size) as usize;
+            let end = start + (length.min(plan.size - start as u64) as usize);
+            assert!(part == content[start..end], "{start} {length} of {}", plan.size);
+        }
+    }
+}
+
+#[test]
+fn the_same_lock_gives_the_same_bytes() {
+    // Pinned: a change here is a change of the format, and needs a new version of it.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ferry.tar.zst");
+    let sample = Sample::new(&[1, 131_073], &[5000]);
+    let finished = sample.build(&path, None, None);
+    let digest = Digest::of(&std::fs::read(&path).unwrap());
+    assert_pinned(&finished.catalog_digest, include_str!("pinned/catalog.digest"));
+    assert_pinned(&digest, include_str!("pinned/bundle.digest"));
+}
+
+fn assert_pinned(found: &Digest, pinned: &str) {
+    assert_eq!(found.to_string(), pinned.trim());
+}
+
+#[test]
+fn volumes_read_like_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, base) = (folder.path().join("whole.ferry.tar.zst"), folder.path().join("b.ferry.tar.zst"));
+    let sample = sample();
+    sample.build(&whole, None, None);
+    let finished = sample.build(&base, Some(3_000_000), None);
+    assert_eq!(finished.paths.len(), 8, "{finished:?}");
+    let joined: Vec<u8> =
+        (1..=7).flat_map(|n| std::fs::read(format!("{}.{n:03}", base.display())).unwrap()).collect();
+    assert!(joined == std::fs::read(&whole).unwrap(), "volumes joined are the whole bundle");
+
+    let list = folder.path().join("b.ferry.tar.zst.volumes.json");
+    let first = folder.path().join("b.ferry.tar.zst.001");
+    for path in [&list, &first, &base] {
+        let bundle = open(path).unwrap();
+        sample.assert_in(&bundle);
+        assert!(verify(&bundle, 2, &Events::none()).unwrap().is_good());
+    }
+    std::fs::remove_file(&list).unwrap();
+    sample.assert_in(&open(&first).unwrap());
+}
+
+#[test]
+fn missing_and_short_volumes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("b.ferry.tar.zst");
+    sample().build(&base, Some(3_000_000), None);
+    let volume = |n: u32| folder.path().join(format!("b.ferry.tar.zst.{n:03}"));
+    std::fs::remove_file(volume(3)).unwrap();
+    std::fs::write(volume(5), b"short").unwrap();
+    let error = open(&volume(1)).unwrap_err().to_string();
+    assert!(error.contains("b.ferry.tar.zst.003 is missing"), "{error}");
+    assert!(error.contains("b.ferry.tar.zst.005 has 5 bytes instead of 3000000"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Cut anywhere, go on, and the bytes are those of an undisturbed run.
+    #[test]
+    fn a_cut_build_goes_on(cuts in proptest::collection::vec((0_usize..7, 0.0..1.0_f64, 1_usize..400_000), 0..6), volumes in proptest::bool::ANY) {
+        let sample = Sample::new(&[700_000, 0, 5_000_000, 12_345], &[2_500_000, 10, 1_048_576]);
+        let folder = tempfile::tempdir().unwrap();
+        let volume_size = volumes.then_some(1_000_000);
+        let (smooth, cut) = (folder.path().join("smooth"), folder.path().join("cut"));
+        let expected = sample.build(&smooth, volume_size, None);
+        for (index, fraction, step) in cuts {
+            let assembly = sample.open(&cut, volume_size);
+            partly(&sample, &assembly, index, fraction, step);
+            // Dropped without a word, as by a kill: what is in buffers is lost.
+        }
+        let found = sample.build(&cut, volume_size, None);
+        prop_assert_eq!(found.catalog_digest, expected.catalog_digest);
+        for (a, b) in expected.paths.iter().zip(&found.paths).take(expected.paths.len() - usize::from(volumes)) {
+            prop_assert!(std::fs::read(a).unwrap() == std::fs::read(b).unwrap());
+        }
+    }
+}
+
+/// Fills one blob up to a fraction of it.
+fn partly(sample: &Sample, assembly: &ferry_bundle::Assembly, index: usize, fraction: f64, step: usize) {
+    let content = &sample.blobs[index].1;
+    if index < 4 {
+        if assembly.state(index) == ferry_bundle::BlobState::Done {
+            return;
+        }
+        let mut sink = assembly.stored(index);
+        let _ = sink.resume();
+        let end = ((content.len() as f64 * fraction) as usize).max(sink.position() as usize);
+        for chunk in content[sink.position() as usize..end].chunks(step) {
+            sink.write(chunk).unwrap();
+        }
+        if fraction > 0.5 {
+            sink.checkpoint().unwrap();
+        }
+    } else if let Some(mut sink) = assembly.compressed() {
+        let content = &sample.blobs[sink.index()].1;
+        let _ = sink.resume().unwrap();
+        let end = ((content.len() as f64 * fraction) as usize).max(sink.position() as usize);
+        for chunk in content[sink.position() as usize..end].chunks(step) {
+            sink.write(chunk).unwrap();
+        }
+    }
+}
