@@ -1,0 +1,59 @@
+//! What all fakes share: one runtime for the process, and a listener that ends with its handle.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::OnceLock;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// The runtime that fakes run on. Tests themselves are synchronous.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime needs only threads and a poller")
+    })
+}
+
+/// A server under way on a port of its own; it stops when dropped.
+#[derive(Debug)]
+pub struct Listening {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Listening {
+    /// Binds a free port of 127.0.0.1 and runs what `serve` makes of it.
+    pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(
+        serve: impl FnOnce(TcpListener) -> F,
+    ) -> Self {
+        let listener = runtime()
+            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .expect("a free port can be had on loopback");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        Self { address, task: runtime().spawn(serve(listener)) }
+    }
+
+    /// Runs an axum router.
+    pub(crate) fn router(router: axum::Router) -> Self {
+        Self::start(|listener| async move {
+            axum::serve(listener, router).await.expect("axum's serve does not return errors");
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
