@@ -1,0 +1,327 @@
+//! Who we are, shown the way each registry asks for: the challenge of a 401 is answered with Basic credentials or
+//! with a token of the registry's token service.
+//!
+//! Tokens are kept by registry and scope, fetched once however many requests wait for them, and replaced when they
+//! run out or are rejected. The scope is always our own: some registries (bkrepo) name a fixed one in every
+//! challenge, with which their token service then gives nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::HeaderValue;
+use url::Url;
+
+use crate::Error;
+use crate::credentials::{Credential, Found, Keyring};
+
+/// What a request needs the right to.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// Where credentials may be shown: scheme, host and port.
+    pub(crate) origin: Url,
+    /// The registry as users name it, for looking up credentials.
+    pub(crate) registry: String,
+    /// The repository, for credentials kept by repository.
+    pub(crate) repository: String,
+    /// The scopes of a token; none for web servers, which only know Basic.
+    pub(crate) scopes: Vec<String>,
+    /// Credentials that came with the URL.
+    pub(crate) given: Option<Credential>,
+}
+
+impl Access {
+    fn key(&self) -> (String, String) {
+        (self.origin.as_str().to_owned(), format!("{} {}", self.repository, self.scopes.join(" ")))
+    }
+}
+
+/// How a server wants to be shown who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// User and password in each request.
+    Basic,
+    /// A token from `realm`.
+    Bearer { realm: Url, service: Option<String> },
+}
+
+/// What a request carries to show who we are.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) header: HeaderValue,
+    expires: Option<Instant>,
+    serial: u64,
+}
+
+impl Grant {
+    fn is_fresh(&self) -> bool {
+        self.expires.is_none_or(|expires| Instant::now() < expires)
+    }
+}
+
+/// A request to a token service.
+#[derive(Debug)]
+pub(crate) struct TokenRequest {
+    pub(crate) url: Url,
+    /// A form to POST; a GET where absent.
+    pub(crate) form: Option<String>,
+    pub(crate) authorization: Option<HeaderValue>,
+}
+
+/// Sends token requests: the client, or a fake.
+pub(crate) trait TokenService: Send + Sync {
+    /// The answer's body.
+    fn ask(&self, request: TokenRequest) -> impl Future<Output = Result<bytes::Bytes, Error>> + Send;
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Grant>>>;
+
+/// The grants of this run.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    keyring: Keyring,
+    plain_http: Vec<String>,
+    challenges: Mutex<HashMap<String, Challenge>>,
+    slots: Mutex<HashMap<(String, String), Slot>>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(keyring: Keyring, plain_http: Vec<String>) -> Self {
+        Self { keyring, plain_http, challenges: Mutex::default(), slots: Mutex::default() }
+    }
+
+    /// What to send with a first request. `None` before the server has challenged us.
+    pub(crate) async fn grant<S: TokenService>(
+        &self,
+        access: &Access,
+        service: &S,
+    ) -> Result<Option<Grant>, Error> {
+        let challenge = locked(&self.challenges).get(access.origin.as_str()).cloned();
+        match challenge {
+            Some(challenge) => self.obtain(access, &challenge, None, service).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What to send again after a 401 that answered `rejected`.
+    pub(crate) async fn answer<S: TokenService>(
+        &self,
+        access: &Access,
+        challenge: Challenge,
+        rejected: Option<&Grant>,
+        service: &S,
+    ) -> Result<Grant, Error> {
+        locked(&self.challenges).insert(access.origin.as_str().to_owned(), challenge.clone());
+        self.obtain(access, &challenge, rejected, service).await
+    }
+
+    async fn obtain<S: TokenService>(
+        &self,
+        access: &Access,
+        challenge: &Challenge,
+        rejected: Option<&Grant>,
+        service: &S,
+    ) -> Result<Grant, Error> {
+        let slot = Arc::clone(locked(&self.slots).entry(access.key()).or_default());
+        // Held while the token comes: others that need it wait here and then find it.
+        let mut slot = slot.lock().await;
+        if let Some(grant) = slot.as_ref()
+            && grant.is_fresh()
+            && rejected.is_none_or(|rejected| rejected.serial != grant.serial)
+        {
+            return Ok(grant.clone());
+        }
+        let serial = slot.as_ref().map_or(0, |grant| grant.serial) + 1;
+        let found = match &access.given {
+            Some(credential) => Found { credential: Some(credential.clone()), trouble: None },
+            None => self.keyring.find(&access.registry, &access.repository).await?,
+        };
+        let grant = match challenge {
+            Challenge::Basic => basic_grant(access, found, serial)?,
+            Challenge::Bearer { realm, service: name } => {
+                let scope = access.scopes.join(" ");
+                let wrap = |source| Error::Token {
+                    registry: access.registry.clone(),
+                    scope,
+                    source: Box::new(source),
+                };
+                self.check_realm(access, realm)?;
+                let trouble = found.trouble.clone();
+                let request = token_request(access, realm, name.as_deref(), found.credential.as_ref());
+                let body =
+                    service.ask(request).await.map_err(|error| wrap(with_help(error, access, trouble)))?;
+                read_token(&body, realm, serial)?
+            }
+        };
+        *slot = Some(grant.clone());
+        Ok(grant)
+    }
+
+    /// A password must not go out in the clear because a server says so.
+    fn check_realm(&self, access: &Access, realm: &Url) -> Result<(), Error> {
+        let host = crate::url::host_and_port(realm);
+        let allowed = realm.scheme() == "https"
+            || access.origin.scheme() == "http"
+            || self.plain_http.iter().any(|plain| *plain == host || Some(plain.as_str()) == realm.host_str());
+        if allowed {
+            Ok(())
+        } else {
+            Err(Error::Insecure { from: (&access.origin).into(), to: realm.into() })
+        }
+    }
+}
+
+/// What to try when a registry says no.
+pub(crate) fn help(access: &Access, trouble: Option<String>) -> Vec<String> {
+    let registry = &access.registry;
+    let mut help = vec![format!(
+        "check that `{}` exists there and that you may use it; log in with `docker login {registry}`, or name a file with credentials: --authfile FILE",
+        if access.repository.is_empty() { registry } else { &access.repository },
+    )];
+    help.extend(trouble);
+    help
+}
+
+fn with_help(error: Error, access: &Access, trouble: Option<String>) -> Error {
+    match error {
+        Error::Denied { url, status, message, .. } => {
+            Error::Denied { url, status, message, help: help(access, trouble) }
+        }
+        other => other,
+    }
+}
+
+fn basic_grant(access: &Access, found: Found, serial: u64) -> Result<Grant, Error> {
+    match found.credential {
+        Some(Credential::Password { user, password }) => {
+            Ok(Grant { header: basic_header(&user, &password), expires: None, serial })
+        }
+        Some(Credential::IdentityToken(_)) | None => Err(Error::Denied {
+            url: (&access.origin).into(),
+            status: 401,
+            message: "it wants a user and a password, and none are known".to_owned(),
+            help: help(access, found.trouble),
+        }),
+    }
+}
+
+fn basic_header(user: &str, password: &str) -> HeaderValue {
+    let text = format!("Basic {}", BASE64.encode(format!("{user}:{password}")));
+    secret_header(&text).expect("base64 is fit for a header")
+}
+
+fn secret_header(text: &str) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_str(text).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// Reads the challenges of a 401: Bearer where offered, else Basic.
+pub(crate) fn read_challenge<'a>(
+    headers: impl Iterator<Item = &'a HeaderValue>,
+    url: &Url,
+) -> Result<Challenge, Error> {
+    let bad = |reason: String| Error::Protocol { url: url.into(), reason };
+    let mut schemes = Vec::new();
+    let mut basic = false;
+    for header in headers {
+        let text = header.to_str().map_err(|_| bad("its WWW-Authenticate header is not text".into()))?;
+        let challenges = http_auth::parse_challenges(text)
+            .map_err(|_| bad(format!("its WWW-Authenticate header is malformed: {}", clip(text))))?;
+        for challenge in challenges {
+            let parameter = |name: &str| {
+                let mut found = challenge.params.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+                found.next().map(|(_, value)| value.to_unescaped())
+            };
+            if challenge.scheme.eq_ignore_ascii_case("bearer") {
+                let realm =
+                    parameter("realm").ok_or_else(|| bad("its Bearer challenge has no realm".into()))?;
+                let realm = url.join(&realm).ok().filter(|realm| matches!(realm.scheme(), "http" | "https"));
+                let realm = realm.ok_or_else(|| bad("the realm of its Bearer challenge is no URL".into()))?;
+                return Ok(Challenge::Bearer { realm, service: parameter("service") });
+            }
+            basic |= challenge.scheme.eq_ignore_ascii_case("basic");
+            schemes.push(clip(challenge.scheme));
+        }
+    }
+    if basic {
+        return Ok(Challenge::Basic);
+    }
+    Err(bad(match schemes.as_slice() {
+        [] => "it answered 401 without saying how to log in".to_owned(),
+        _ => format!("it wants {}; only Basic and Bearer are supported", schemes.join(", ")),
+    }))
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+/// Builds the request to a token service: the
+/// [token spec](https://distribution.github.io/distribution/spec/auth/token/) and, for identity tokens, its
+/// [OAuth2 form](https://distribution.github.io/distribution/spec/auth/oauth/).
+fn token_request(
+    access: &Access,
+    realm: &Url,
+    service: Option<&str>,
+    credential: Option<&Credential>,
+) -> TokenRequest {
+    let mut url = realm.clone();
+    if let Some(Credential::IdentityToken(token)) = credential {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "refresh_token").append_pair("client_id", "ferry");
+        if let Some(service) = service {
+            form.append_pair("service", service);
+        }
+        form.append_pair("scope", &access.scopes.join(" ")).append_pair("refresh_token", token);
+        return TokenRequest { url, form: Some(form.finish()), authorization: None };
+    }
+    {
+        let mut query = url.query_pairs_mut();
+        if let Some(service) = service {
+            query.append_pair("service", service);
+        }
+        for scope in &access.scopes {
+            query.append_pair("scope", scope);
+        }
+    }
+    let authorization = match credential {
+        Some(Credential::Password { user, password }) => {
+            url.query_pairs_mut().append_pair("account", user);
+            Some(basic_header(user, password))
+        }
+        _ => None,
+    };
+    TokenRequest { url, form: None, authorization }
+}
+
+#[derive(serde::Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+fn read_token(body: &[u8], realm: &Url, serial: u64) -> Result<Grant, Error> {
+    let bad = |reason: &str| Error::Protocol { url: realm.into(), reason: reason.to_owned() };
+    let answer: TokenAnswer =
+        serde_json::from_slice(body).map_err(|_| bad("its answer is not a token in JSON"))?;
+    let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| bad("its answer holds no token"))?;
+    let header =
+        secret_header(&format!("Bearer {token}")).ok_or_else(|| bad("its token is not fit for a header"))?;
+    // Without `expires_in` a token lives for 60 s (token spec); one that lives longer after all is simply renewed.
+    let lifetime = Duration::from_secs(answer.expires_in.unwrap_or(60).clamp(1, 86_400));
+    // Renewed a little early, so that it does not run out on the way.
+    let margin = (lifetime / 4).min(Duration::from_secs(10));
+    Ok(Grant { header, expires: Some(Instant::now() + lifetime.saturating_sub(margin)), serial })
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

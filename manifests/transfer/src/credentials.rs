@@ -1,0 +1,261 @@
+//! Credentials as docker and podman keep them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use docker_credential::{CredentialRetrievalError, DockerCredential};
+
+use crate::Error;
+
+/// Who we are to a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// A user and a password.
+    Password { user: String, password: String },
+    /// What `docker login` keeps for registries with OAuth2: exchanged for a token by the token service.
+    IdentityToken(String),
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Password { user, .. } => write!(f, "Password({user})"),
+            Self::IdentityToken(_) => f.write_str("IdentityToken"),
+        }
+    }
+}
+
+/// What was found for a registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) credential: Option<Credential>,
+    /// Why a place that should have known could not be asked; a hint for when access is denied.
+    pub(crate) trouble: Option<String>,
+}
+
+/// The longest that a credential helper may take: some ask a person.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The files that credentials are looked up in, and what was found.
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    files: Vec<PathBuf>,
+    found: Mutex<HashMap<Vec<String>, Found>>,
+}
+
+impl Keyring {
+    /// `auth_file` alone where given; else the files of docker and podman, docker's first.
+    pub(crate) fn new(auth_file: Option<&Path>) -> Result<Self, Error> {
+        let files = match auth_file {
+            Some(path) => {
+                // Named by the user, so it has to be there; the others need not.
+                std::fs::metadata(path).map_err(|source| auth_file_error(path, source.to_string()))?;
+                vec![path.to_owned()]
+            }
+            None => default_files(|name| std::env::var_os(name).map(PathBuf::from)),
+        };
+        Ok(Self { files, found: Mutex::default() })
+    }
+
+    /// The credentials for a repository of a registry.
+    pub(crate) async fn find(&self, registry: &str, repository: &str) -> Result<Found, Error> {
+        for path in &self.files {
+            let text = match std::fs::read(path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(auth_file_error(path, error.to_string())),
+            };
+            let servers = servers(path, &text, registry, repository)?;
+            let known = self.lock().get(&servers).cloned();
+            let found = if let Some(found) = known {
+                found
+            } else {
+                let found = ask(text, servers.clone(), path).await?;
+                self.lock().insert(servers, found.clone());
+                found
+            };
+            if found != Found::default() {
+                return Ok(found);
+            }
+        }
+        Ok(Found::default())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<String>, Found>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn auth_file_error(path: &Path, reason: String) -> Error {
+    Error::AuthFile { path: path.to_owned(), reason }
+}
+
+/// Where docker, podman and skopeo keep credentials.
+fn default_files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+    let home = variable("HOME");
+    let below_home = |path: &str| home.as_ref().map(|home| home.join(path));
+    [
+        variable("DOCKER_CONFIG")
+            .map(|folder| folder.join("config.json"))
+            .or_else(|| below_home(".docker/config.json")),
+        variable("REGISTRY_AUTH_FILE"),
+        variable("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+        below_home(".config/containers/auth.json"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The names under which the file can have credentials for a repository, the most specific first.
+///
+/// podman also keeps some for `host/path`; such a name counts only if it is in the file, since helpers know hosts
+/// alone.
+fn servers(path: &Path, text: &[u8], registry: &str, repository: &str) -> Result<Vec<String>, Error> {
+    let document: serde_json::Value = serde_json::from_slice(text)
+        .map_err(|source| auth_file_error(path, format!("it is not JSON: {source}")))?;
+    let named = |name: &str| document.get("auths").and_then(|auths| auths.get(name)).is_some();
+    let mut servers = Vec::new();
+    let mut scope = format!("{registry}/{repository}");
+    while scope.len() > registry.len() {
+        if named(&scope) {
+            servers.push(scope.clone());
+        }
+        scope.truncate(scope.rfind('/').unwrap_or_default());
+    }
+    if registry == "docker.io" {
+        // docker's own name for Docker Hub since it had an index.
+        servers.push("https://index.docker.io/v1/".to_owned());
+    }
+    servers.push(registry.to_owned());
+    Ok(servers)
+}
+
+async fn ask(text: Vec<u8>, servers: Vec<String>, path: &Path) -> Result<Found, Error> {
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut trouble = None;
+        for server in servers {
+            match docker_credential::get_credential_from_reader(text.as_slice(), &server) {
+                Ok(credential) => {
+                    if let Some(credential) = usable(credential) {
+                        return Found { credential: Some(credential), trouble: None };
+                    }
+                }
+                Err(CredentialRetrievalError::NoCredentialConfigured) => {}
+                Err(error) => trouble = trouble.or(explain(&server, &error)),
+            }
+        }
+        Found { credential: None, trouble }
+    });
+    match tokio::time::timeout(HELPER_TIMEOUT, asked).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(_)) => Err(auth_file_error(path, "looking into it failed".to_owned())),
+        Err(_) => {
+            Err(auth_file_error(path, format!("its helper gave no answer in {} s", HELPER_TIMEOUT.as_secs())))
+        }
+    }
+}
+
+fn usable(credential: DockerCredential) -> Option<Credential> {
+    match credential {
+        DockerCredential::IdentityToken(token) => {
+            (!token.is_empty()).then_some(Credential::IdentityToken(token))
+        }
+        DockerCredential::UsernamePassword(user, _) if user.is_empty() => None,
+        DockerCredential::UsernamePassword(user, password) => Some(Credential::Password { user, password }),
+    }
+}
+
+/// What went wrong, without the helper's standard output, which may hold a secret. `None` for a helper that simply
+/// does not know the server.
+fn explain(server: &str, error: &CredentialRetrievalError) -> Option<String> {
+    match error {
+        CredentialRetrievalError::HelperFailure { stdout, stderr, .. }
+            if stdout.contains("not found") || stderr.contains("not found") =>
+        {
+            None
+        }
+        CredentialRetrievalError::HelperFailure { helper, stderr, .. } => {
+            let reason: String = stderr.lines().next().unwrap_or_default().chars().take(200).collect();
+            Some(format!("{helper} failed for {server}: {reason}"))
+        }
+        CredentialRetrievalError::HelperCommunicationError => {
+            Some(format!("the credential helper for {server} could not be run"))
+        }
+        other => Some(format!("the credentials for {server} cannot be read: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+
+    fn encoded(text: &str) -> String {
+        base64::engine::general_purpose::STANDARD.encode(text)
+    }
+
+    fn password(user: &str, password: &str) -> Credential {
+        Credential::Password { user: user.into(), password: password.into() }
+    }
+
+    #[tokio::test]
+    async fn the_most_specific_entry_wins() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let document = serde_json::json!({"auths": {
+            "r:5000": {"auth": encoded("host:1")},
+            "r:5000/team": {"auth": encoded("team:2:with:colons")},
+            "https://index.docker.io/v1/": {"auth": encoded("hub:3")},
+            "https://old.example/v1/": {"auth": encoded("old:4")},
+            "token.example": {"identitytoken": "abc", "auth": encoded("00000000-0000:")},
+            "empty.example": {},
+        }});
+        std::fs::write(file.path(), document.to_string()).unwrap();
+        let keyring = Keyring::new(Some(file.path())).unwrap();
+        for (registry, repository, expected) in [
+            ("r:5000", "team/app", Some(password("team", "2:with:colons"))),
+            ("r:5000", "team", Some(password("team", "2:with:colons"))),
+            ("r:5000", "teams/app", Some(password("host", "1"))),
+            ("docker.io", "library/registry", Some(password("hub", "3"))),
+            ("old.example", "a", Some(password("old", "4"))),
+            ("token.example", "a", Some(Credential::IdentityToken("abc".into()))),
+            ("empty.example", "a", None),
+            ("unknown.example", "a", None),
+        ] {
+            let found = keyring.find(registry, repository).await.unwrap();
+            assert_eq!(found.credential, expected, "{registry}/{repository}");
+        }
+    }
+
+    #[tokio::test]
+    async fn trouble_is_told_without_secrets() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let document = serde_json::json!({"credHelpers": {"r": "surely-not-installed"}});
+        std::fs::write(file.path(), document.to_string()).unwrap();
+        let found = Keyring::new(Some(file.path())).unwrap().find("r", "a").await.unwrap();
+        assert_eq!(found.credential, None);
+        assert!(found.trouble.unwrap().contains("could not be run"));
+
+        std::fs::write(file.path(), "secret").unwrap();
+        let error = Keyring::new(Some(file.path())).unwrap().find("r", "a").await.unwrap_err();
+        assert!(!error.to_string().contains("secret"));
+        assert!(Keyring::new(Some(Path::new("/nonexistent/auth.json"))).is_err());
+    }
+
+    #[test]
+    fn files_in_order() {
+        let variable = |name: &str| match name {
+            "HOME" => Some(PathBuf::from("/home/u")),
+            "XDG_RUNTIME_DIR" => Some(PathBuf::from("/run/user/1")),
+            _ => None,
+        };
+        let expected = [
+            "/home/u/.docker/config.json",
+            "/run/user/1/containers/auth.json",
+            "/home/u/.config/containers/auth.json",
+        ];
+        assert_eq!(default_files(variable), expected.map(PathBuf::from));
+    }
+}
