@@ -14,6 +14,8 @@
 
 pub mod corpus;
 pub mod files;
+pub mod forge;
+pub mod fuzz_targets;
 pub mod http;
 pub mod parts;
 pub mod process;

