@@ -55,6 +55,8 @@
 
 mod assembly;
 mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod compress;
 mod error;
 pub mod frame;

@@ -29,6 +29,16 @@ pub enum SignatureState {
     },
 }
 
+impl fmt::Display for SignatureState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned => f.write_str("none"),
+            Self::Unchecked { key_id } => write!(f, "by key {key_id}, not checked (no --public-key given)"),
+            Self::Verified { key_id, .. } => write!(f, "good, by key {key_id}"),
+        }
+    }
+}
+
 /// The key that a bundle's signature is checked with.
 #[derive(Clone)]
 pub struct PublicKey(minisign::PublicKey);

@@ -45,6 +45,30 @@ impl Verification {
     pub fn is_good(&self) -> bool {
         self.damaged.is_empty() && self.structure.is_empty()
     }
+
+    /// The result for people.
+    pub fn text(&self, bundle: &Bundle) -> String {
+        let mut lines = Vec::new();
+        for blob in &self.damaged {
+            lines.push(format!("DAMAGED  {}: {}", blob.digest, blob.reason));
+            lines.extend(blob.needed_by.iter().map(|owner| format!("         needed by {owner}")));
+        }
+        lines.extend(self.structure.iter().map(|problem| format!("DAMAGED  {problem}")));
+        let size = ferry_model::size::ByteSize(self.bytes);
+        let problems = self.damaged.len() + self.structure.len();
+        lines.push(if problems == 0 {
+            format!(
+                "{}: good. {} blobs, {size}, all as their digests say",
+                bundle.path().display(),
+                self.blobs
+            )
+        } else {
+            format!("{}: {problems} of {} blobs and parts are damaged", bundle.path().display(), self.blobs)
+        });
+        lines.push(format!("Catalog    {}", bundle.catalog_digest()));
+        lines.push(format!("Signature  {}", bundle.signature()));
+        lines.join("\n")
+    }
 }
 
 /// Hashes every blob on `threads` threads, largest first, then checks joints, index, locator and seek table. An error is a

@@ -13,9 +13,12 @@
 //! What this crate does not do: decide what is an error, or write to standard output.
 #![deny(missing_docs)]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 mod bars;
 mod choose;
 mod failure;
+pub mod inspect;
 mod json;
 mod message;
 mod plain;

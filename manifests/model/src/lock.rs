@@ -45,6 +45,8 @@ pub struct Lock {
 pub struct MissingEntry {
     /// Which entry of the spec: `images: redis:7`.
     pub origin: String,
+    /// A fingerprint of that entry.
+    pub entry: String,
     /// `image`, `chart`, `runtime`, `saas` or `file`.
     pub kind: String,
     /// What it is called.
@@ -61,6 +63,8 @@ pub struct LockedImage {
     pub reference: ImageReference,
     /// Which entry of the spec asked for it: `images: registry:2`.
     pub origin: String,
+    /// A fingerprint of that entry: when it changes, the entry is resolved anew.
+    pub entry: String,
     /// Whether a build fails without it.
     pub required: bool,
     /// Its repository at the site.
@@ -91,6 +95,8 @@ pub struct LockedChart {
     pub version: String,
     /// Which entry of the spec asked for it.
     pub origin: String,
+    /// A fingerprint of that entry: when it changes, the entry is resolved anew.
+    pub entry: String,
     /// Whether a build fails without it.
     pub required: bool,
     /// The repository's URL, or `oci://…`.
@@ -121,6 +127,8 @@ pub struct LockedFile {
     pub path: SitePath,
     /// Which entry of the spec asked for it.
     pub origin: String,
+    /// A fingerprint of that entry: when it changes, the entry is resolved anew.
+    pub entry: String,
     /// Whether a build fails without it.
     pub required: bool,
     /// Its name, where the spec gives one.
@@ -310,6 +318,7 @@ mod tests {
                 repository: Some("bkpaas/assets".into()),
                 path: "a/b.tgz".parse().unwrap(),
                 origin: "runtimes: a/b.tgz".into(),
+                entry: "0123456789ab".into(),
                 required: true,
                 name: None,
                 version: None,

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-pub use entry::{ChartEntry, FileEntry, ImageEntry, ImageSource, RuntimeItem, Runtimes, SaasEntry};
+pub use entry::{
+    ChartEntry, ChartSource, FileEntry, ImageEntry, ImageSource, RuntimeItem, Runtimes, SaasEntry, Sha256,
+};
 pub use error::SpecError;
 
 use crate::{Name, Platform};

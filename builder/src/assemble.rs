@@ -1,0 +1,303 @@
+//! From a lock to a bundle: what it will take, the fetching, the catalog, the final name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use ferry_bundle::{
+    Assembly, AssemblyOptions, BlobPlan, BlobState, Bundle, Finished, SecretKey, SignatureState, Trust,
+};
+use ferry_model::catalog::{CATALOG_VERSION, Catalog, Chart, Encoding, File, Image, Missing};
+use ferry_model::event::Events;
+use ferry_model::lock::{BlobSource, Lock};
+use ferry_model::size::ByteSize;
+use ferry_model::{Digest, ImageReference};
+use ferry_transfer::{Client, Options};
+use serde::Serialize;
+
+use crate::Error;
+use crate::fetch::{self, Fetch, Sources};
+
+/// What to build, and with what.
+#[derive(Debug)]
+pub struct Request {
+    /// The lock.
+    pub lock: Lock,
+    /// Documents that were fetched while resolving.
+    pub kept: HashMap<Digest, Bytes>,
+    /// The spec's folder.
+    pub folder: PathBuf,
+    /// The bundle's final name.
+    pub output: PathBuf,
+    /// Write volumes of this many bytes.
+    pub volume_size: Option<u64>,
+    /// Sign with this key.
+    pub key: Option<SecretKey>,
+    /// Earlier bundles to take blobs from.
+    pub reuse: Vec<Bundle>,
+    /// The way out.
+    pub client: Client,
+    /// For the docker daemon.
+    pub transfer: Options,
+    /// Blobs at once.
+    pub jobs: usize,
+    /// Where to tell what happens.
+    pub events: Events,
+}
+
+/// What was built.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The files.
+    pub paths: Vec<PathBuf>,
+    /// Their bytes.
+    pub size: u64,
+    /// The digest of the catalog: give it to the site by another way, or sign.
+    pub catalog_digest: Digest,
+    /// The key that signed it.
+    pub key_id: Option<String>,
+    /// Images in it.
+    pub images: usize,
+    /// Charts in it.
+    pub charts: usize,
+    /// Files in it.
+    pub files: usize,
+    /// Optional entries that it lacks.
+    pub missing: Vec<Missing>,
+    /// It was there already, so nothing was done.
+    pub up_to_date: bool,
+}
+
+/// Builds the bundle, or goes on with what an earlier run left.
+pub async fn build(request: Request) -> Result<Report, Error> {
+    let lock_digest = request.lock.digest();
+    if let Some(report) = up_to_date(&request, lock_digest)? {
+        return Ok(report);
+    }
+    let options =
+        AssemblyOptions { path: request.output.clone(), volume_size: request.volume_size, lock: lock_digest };
+    let assembly = open(options, &request)?;
+    announce(&request, &assembly)?;
+    warn_of_quota(&request, &assembly).await;
+    let lock = Arc::new(request.lock);
+    let assembly = Arc::new(assembly);
+    let sources = Sources {
+        client: request.client,
+        transfer: request.transfer,
+        folder: request.folder,
+        kept: request.kept,
+        reuse: request.reuse,
+        archives: Mutex::default(),
+    };
+    let fetch = Fetch {
+        sources,
+        assembly: Arc::clone(&assembly),
+        lock: Arc::clone(&lock),
+        jobs: request.jobs,
+        events: request.events.clone(),
+    };
+    fetch::fill(fetch).await?;
+    let assembly = Arc::into_inner(assembly).expect("all tasks have ended");
+    request.events.stage("finish", None, None);
+    let (catalog, key) = (catalog(&lock, lock_digest), request.key);
+    let finished = tokio::task::block_in_place(|| assembly.finish(catalog, key.as_ref()))?;
+    report(&lock, finished, key.as_ref())
+}
+
+/// A bundle of this very lock under the final name needs no work.
+fn up_to_date(request: &Request, lock: Digest) -> Result<Option<Report>, Error> {
+    let key_id = request.key.as_ref().map(SecretKey::public_key).transpose()?.map(|key| key.key_id());
+    let Ok(bundle) = Bundle::open(&request.output, &Trust::default()) else { return Ok(None) };
+    let signed_by = match bundle.signature() {
+        SignatureState::Unsigned => None,
+        SignatureState::Unchecked { key_id } | SignatureState::Verified { key_id, .. } => {
+            Some(key_id.clone())
+        }
+    };
+    let in_volumes = !request.output.exists();
+    if bundle.catalog().lock != lock || signed_by != key_id || in_volumes != request.volume_size.is_some() {
+        return Ok(None);
+    }
+    let catalog = bundle.catalog();
+    Ok(Some(Report {
+        paths: vec![bundle.path().to_owned()],
+        size: bundle.file_size(),
+        catalog_digest: bundle.catalog_digest(),
+        key_id,
+        images: catalog.images.len(),
+        charts: catalog.charts.len(),
+        files: catalog.files.len(),
+        missing: catalog.missing.clone(),
+        up_to_date: true,
+    }))
+}
+
+fn open(options: AssemblyOptions, request: &Request) -> Result<Assembly, Error> {
+    if let Some(folder) = options.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
+    }
+    let plan = |blob: &ferry_model::lock::LockedBlob| BlobPlan {
+        digest: blob.digest,
+        size: blob.size,
+        encoding: blob.encoding.clone(),
+    };
+    let plans: Vec<BlobPlan> = request.lock.blobs.iter().map(plan).collect();
+    match Assembly::open(options.clone(), plans.clone()) {
+        Err(ferry_bundle::Error::OtherPartial { path }) => {
+            request.events.warn(format!("{} belongs to another lock; starting over", path.display()));
+            Assembly::discard(&options)?;
+            Ok(Assembly::open(options, plans)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Bytes to fetch, bytes to write, bytes free: said before anything starts.
+fn announce(request: &Request, assembly: &Assembly) -> Result<(), Error> {
+    let (mut fetch, mut write, mut surely, mut blobs, mut reused) = (0, 0, 0, 0_u64, 0);
+    for (index, blob) in request.lock.blobs.iter().enumerate() {
+        let BlobState::Begun(have) = assembly.state(index) else { continue };
+        let left = blob.size - have.min(blob.size);
+        blobs += 1;
+        write += left;
+        if blob.encoding == Encoding::Stored {
+            surely += left;
+        }
+        let remote =
+            matches!(blob.source, BlobSource::Url(_) | BlobSource::Blob(_) | BlobSource::Manifest(_));
+        if request.reuse.iter().any(|bundle| bundle.blob(&blob.digest).is_some()) {
+            reused += left;
+        } else if remote && !request.kept.contains_key(&blob.digest) {
+            fetch += left;
+        }
+    }
+    let folder =
+        request.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let free = free_space(folder);
+    let free_text = free.map_or_else(|| "unknown".to_owned(), |free| ByteSize(free).to_string());
+    let mut text = format!(
+        "{} to fetch, {} to write in {}, {free_text} free",
+        ByteSize(fetch),
+        ByteSize(write),
+        folder.display()
+    );
+    if reused > 0 {
+        text = format!("{text}; {} come from earlier bundles", ByteSize(reused));
+    }
+    request.events.note(text);
+    match free {
+        // What will be compressed may take less, so only the rest is sure to be too much.
+        Some(free) if surely > free => {
+            return Err(Error::Disk { path: folder.to_owned(), needed: surely, free });
+        }
+        Some(free) if write > free => {
+            request.events.warn(format!("{} may not have enough room", folder.display()))
+        }
+        _ => {}
+    }
+    request.events.stage("fetch", Some(write), Some(blobs));
+    Ok(())
+}
+
+fn free_space(folder: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Docker Hub counts manifests. Asking for the count costs nothing, and a failure to ask is no reason to stop.
+async fn warn_of_quota(request: &Request, assembly: &Assembly) {
+    let mut pulls: BTreeMap<&str, u64> = BTreeMap::new();
+    for (index, blob) in request.lock.blobs.iter().enumerate() {
+        if let BlobSource::Manifest(name) = &blob.source
+            && name.starts_with("docker.io/")
+            && !request.kept.contains_key(&blob.digest)
+            && assembly.state(index) != BlobState::Done
+        {
+            *pulls.entry(name).or_default() += 1;
+        }
+    }
+    let Some(reference) = pulls.keys().next().and_then(|name| name.parse::<ImageReference>().ok()) else {
+        return;
+    };
+    let wanted: u64 = pulls.values().sum();
+    let Some(image) = request.lock.images.iter().find(|image| image.reference.name() == reference.name())
+    else {
+        return;
+    };
+    let repository = request.client.repository(reference.registry(), reference.repository());
+    if let Ok(Some(quota)) = repository.pull_quota(&image.reference.manifest()).await {
+        let hours = quota.window.as_secs() / 3600;
+        request.events.note(format!(
+            "Docker Hub allows {} more pulls of {} in {hours} hours; this run needs {wanted}",
+            quota.remaining, quota.limit
+        ));
+        if wanted > quota.remaining {
+            request.events.warn("Docker Hub's limit will stop this run; log in with `docker login`, or run it again later: it goes on where it stopped");
+        }
+    }
+}
+
+/// The catalog that a lock stands for; its blobs are placed by the assembly.
+fn catalog(lock: &Lock, digest: Digest) -> Catalog {
+    let missing = lock.missing.iter().map(|entry| Missing {
+        kind: entry.kind.clone(),
+        name: entry.name.clone(),
+        reason: entry.reason.clone(),
+    });
+    let images = lock.images.iter().cloned().map(|image| Image {
+        reference: image.reference,
+        repository: image.repository,
+        tag: image.tag,
+        digest: image.digest,
+        source_index: image.source_index,
+        manifests: image.manifests,
+        attachments: image.attachments,
+    });
+    let charts = lock.charts.iter().cloned().map(|chart| Chart {
+        name: chart.name,
+        version: chart.version,
+        source: chart.source,
+        archive: chart.archive,
+        provenance: chart.provenance,
+        repository: chart.repository,
+        tag: chart.tag,
+        manifest: chart.manifest,
+    });
+    let files = lock.files.iter().cloned().map(|file| File {
+        kind: file.kind,
+        repository: file.repository,
+        path: file.path,
+        name: file.name,
+        version: file.version,
+        source: file.source,
+        digest: file.digest,
+        size: file.size,
+    });
+    Catalog {
+        format_version: CATALOG_VERSION,
+        name: lock.name.clone(),
+        version: lock.version.clone(),
+        lock: digest,
+        missing: missing.collect(),
+        images: images.collect(),
+        charts: charts.collect(),
+        files: files.collect(),
+        blobs: Vec::new(),
+    }
+}
+
+fn report(lock: &Lock, finished: Finished, key: Option<&SecretKey>) -> Result<Report, Error> {
+    Ok(Report {
+        paths: finished.paths,
+        size: finished.file_size,
+        catalog_digest: finished.catalog_digest,
+        key_id: key.map(SecretKey::public_key).transpose()?.map(|key| key.key_id()),
+        images: lock.images.len(),
+        charts: lock.charts.len(),
+        files: lock.files.len(),
+        missing: catalog(lock, lock.digest()).missing,
+        up_to_date: false,
+    })
+}

@@ -1,0 +1,113 @@
+//! The command line: one module for each subcommand, named like it. Each translates flags into one call of the
+//! library and prints the value that comes back.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands are where results are printed")]
+
+mod build;
+mod completion;
+mod diff;
+mod init;
+mod inspect;
+mod keygen;
+mod lock;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use ferry_display::cli::{Format, OutputArgs};
+use ferry_display::{write_failure, write_failure_json};
+use ferry_model::failure::{ExitCode, Failure as _};
+use ferry_transfer::cli::NetworkArgs;
+
+use crate::Error;
+
+const PROGRAM: &str = "ferry-builder";
+
+/// Packs images, charts, runtimes and files into one verified bundle, to be carried to a datacenter without internet.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Example:\n  ferry-builder init > bundle.yaml\n  ferry-builder lock bundle.yaml\n  ferry-builder build bundle.yaml -o bundle.ferry.tar.zst --key ferry.key\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 differs (diff)"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Lock(lock::Args),
+    Build(build::Args),
+    Inspect(inspect::Args),
+    Verify(verify::Args),
+    Diff(diff::Args),
+    Keygen(keygen::Args),
+    Completion(completion::Args),
+}
+
+/// The flags that every command has.
+struct Global {
+    output: OutputArgs,
+    network: NetworkArgs,
+}
+
+impl Global {
+    fn is_json(&self) -> bool {
+        self.output.output == Format::Json
+    }
+
+    /// Prints a result: as JSON, or as `text` makes it.
+    fn print(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
+        if self.is_json() {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(value).expect("results have only strings, numbers and lists")
+            );
+        } else {
+            let text = text();
+            println!("{}", text.trim_end());
+        }
+    }
+}
+
+/// Parses the command line, runs the command, prints its error.
+pub fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let global = Global { output: cli.output, network: cli.network };
+    match run(cli.command, &global) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            let mut stderr = std::io::stderr().lock();
+            let written = if global.is_json() {
+                write_failure_json(&mut stderr, &error, PROGRAM)
+            } else {
+                write_failure(&mut stderr, &error, PROGRAM)
+            };
+            // With standard error gone, the exit code is all that is left to tell.
+            written.ok();
+            error.class().exit_code().into()
+        }
+    }
+}
+
+fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
+    match command {
+        Command::Init(args) => init::run(&args),
+        Command::Lock(args) => lock::run(&args, global),
+        Command::Build(args) => build::run(&args, global),
+        Command::Inspect(args) => inspect::run(&args, global),
+        Command::Verify(args) => verify::run(&args, global),
+        Command::Diff(args) => diff::run(&args, global),
+        Command::Keygen(args) => keygen::run(&args, global),
+        Command::Completion(args) => completion::run(&args),
+    }
+}
+
+/// Runs network work on all cores.
+fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(Error::io("starting threads for", PROGRAM))?.block_on(work)
+}

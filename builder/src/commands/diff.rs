@@ -1,0 +1,148 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ferry_bundle::{Bundle, Trust};
+use ferry_model::Digest;
+use ferry_model::catalog::Catalog;
+use ferry_model::failure::ExitCode;
+use ferry_model::lock::Lock;
+use ferry_model::size::ByteSize;
+use serde::Serialize;
+
+use super::Global;
+use crate::Error;
+use crate::document::read_lock;
+
+/// Show what differs between two locks or bundles; exits with 4 if something does
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  ferry-builder diff last-month.ferry.tar.zst bundle.lock")]
+pub(super) struct Args {
+    /// The one: a lock (`*.lock`) or a bundle.
+    old: PathBuf,
+    /// The other.
+    new: PathBuf,
+}
+
+/// What a lock or a bundle holds: entries with their digests, and blobs with their sizes.
+pub(super) struct Contents {
+    entries: BTreeMap<String, Digest>,
+    blobs: BTreeMap<Digest, u64>,
+}
+
+/// One difference.
+#[derive(Debug, Serialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub(super) enum Change {
+    Added { name: String, digest: Digest },
+    Removed { name: String, digest: Digest },
+    Moved { name: String, from: Digest, to: Digest },
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added { name, digest } => write!(f, "+ {name}  {}", digest.short()),
+            Self::Removed { name, digest } => write!(f, "- {name}  {}", digest.short()),
+            Self::Moved { name, from, to } => write!(f, "~ {name}  {} -> {}", from.short(), to.short()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    changes: Vec<Change>,
+    /// Bytes of blobs that only the new one has.
+    new_bytes: u64,
+}
+
+pub(super) fn contents_of_lock(lock: &Lock) -> Contents {
+    let images = lock.images.iter().map(|image| {
+        (
+            format!(
+                "image {} as {}:{}",
+                image.reference,
+                image.repository,
+                image.tag.as_deref().unwrap_or("")
+            ),
+            image.digest,
+        )
+    });
+    let charts =
+        lock.charts.iter().map(|chart| (format!("chart {} {}", chart.name, chart.version), chart.archive));
+    let files = lock
+        .files
+        .iter()
+        .map(|file| (format!("{} {}{}", file.kind, place(file.repository.as_ref()), file.path), file.digest));
+    Contents {
+        entries: images.chain(charts).chain(files).collect(),
+        blobs: lock.blobs.iter().map(|blob| (blob.digest, blob.size)).collect(),
+    }
+}
+
+fn contents_of_catalog(catalog: &Catalog) -> Contents {
+    let images = catalog.images.iter().map(|image| {
+        (
+            format!(
+                "image {} as {}:{}",
+                image.reference,
+                image.repository,
+                image.tag.as_deref().unwrap_or("")
+            ),
+            image.digest,
+        )
+    });
+    let charts =
+        catalog.charts.iter().map(|chart| (format!("chart {} {}", chart.name, chart.version), chart.archive));
+    let files = catalog
+        .files
+        .iter()
+        .map(|file| (format!("{} {}{}", file.kind, place(file.repository.as_ref()), file.path), file.digest));
+    Contents {
+        entries: images.chain(charts).chain(files).collect(),
+        blobs: catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect(),
+    }
+}
+
+fn place(repository: Option<&String>) -> String {
+    repository.map(|repository| format!("{repository}/")).unwrap_or_default()
+}
+
+/// What differs, by name.
+pub(super) fn changes(old: &Contents, new: &Contents) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (name, digest) in &old.entries {
+        match new.entries.get(name) {
+            None => changes.push(Change::Removed { name: name.clone(), digest: *digest }),
+            Some(to) if to != digest => {
+                changes.push(Change::Moved { name: name.clone(), from: *digest, to: *to })
+            }
+            Some(_) => {}
+        }
+    }
+    let added = new.entries.iter().filter(|(name, _)| !old.entries.contains_key(*name));
+    changes.extend(added.map(|(name, digest)| Change::Added { name: name.clone(), digest: *digest }));
+    changes
+}
+
+fn read(path: &Path) -> Result<Contents, Error> {
+    if path.extension().is_some_and(|extension| extension == "lock") {
+        let missing =
+            || Error::not_found(format!("{} is not there", path.display()), "name a lock or a bundle");
+        return Ok(contents_of_lock(&read_lock(path)?.ok_or_else(missing)?));
+    }
+    Ok(contents_of_catalog(Bundle::open(path, &Trust::default())?.catalog()))
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
+    let (old, new) = (read(&args.old)?, read(&args.new)?);
+    let new_bytes =
+        new.blobs.iter().filter(|(digest, _)| !old.blobs.contains_key(*digest)).map(|(_, size)| size).sum();
+    let report = Report { changes: changes(&old, &new), new_bytes };
+    global.print(&report, || {
+        let lines: String = report.changes.iter().map(|change| format!("{change}\n")).collect();
+        format!("{lines}{} changes; {} of new content", report.changes.len(), ByteSize(report.new_bytes))
+    });
+    Ok(if report.changes.is_empty() { ExitCode::Done } else { ExitCode::WouldChange })
+}

@@ -1,0 +1,68 @@
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use ferry_model::failure::ExitCode;
+use serde::Serialize;
+
+use super::Global;
+use crate::Error;
+
+/// Make a key pair to sign bundles with, in minisign's format
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  ferry-builder keygen ferry      # writes ferry.key (keep it) and ferry.pub (carry it to the site)"
+)]
+pub(super) struct Args {
+    /// Where to write: NAME.key and NAME.pub.
+    #[arg(default_value = "ferry")]
+    name: PathBuf,
+    /// Encrypt the secret key with the password in FERRY_KEY_PASSWORD.
+    #[arg(long)]
+    encrypt: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made {
+    secret_key: PathBuf,
+    public_key: PathBuf,
+}
+
+/// The password of an encrypted secret key.
+pub(super) fn password() -> Option<String> {
+    std::env::var("FERRY_KEY_PASSWORD").ok()
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
+    let password = match (args.encrypt, password()) {
+        (true, None) => {
+            return Err(Error::input("--encrypt needs a password", "set FERRY_KEY_PASSWORD"));
+        }
+        (true, some) => some,
+        (false, _) => None,
+    };
+    let (secret, public) = ferry_bundle::generate_keys(password)?;
+    let named = |ending: &str| {
+        let mut name = args.name.clone().into_os_string();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let made = Made { secret_key: named(".key"), public_key: named(".pub") };
+    write_new(&made.secret_key, &secret, 0o600)?;
+    write_new(&made.public_key, &public, 0o644)?;
+    global.print(&made, || {
+        format!(
+            "Secret key: {}  (keep it where you build; `build --key` signs with it)\nPublic key: {}  (carry it to the site by another way; `--public-key` checks with it)",
+            made.secret_key.display(),
+            made.public_key.display()
+        )
+    });
+    Ok(ExitCode::Done)
+}
+
+/// Never over an existing key: bundles signed with it could not be made again.
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(Error::io("creating", path))
+}

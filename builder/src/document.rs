@@ -1,0 +1,64 @@
+//! The spec and the lock as files.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use ferry_model::lock::Lock;
+use ferry_model::spec::Spec;
+
+use crate::Error;
+
+/// A spec with its place; paths in it are relative to its folder.
+#[derive(Clone, Debug)]
+pub struct SpecFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says.
+    pub spec: Spec,
+}
+
+impl SpecFile {
+    /// Reads and parses a spec.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+        let spec = Spec::parse(&text).map_err(|source| Error::Spec { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), spec })
+    }
+
+    /// The folder that relative paths start from.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// Where its lock is: `bkce.yaml` has `bkce.lock`.
+    pub fn lock_path(&self) -> PathBuf {
+        self.path.with_extension("lock")
+    }
+}
+
+/// Reads a lock; `None` where there is none yet.
+pub fn read_lock(path: &Path) -> Result<Option<Lock>, Error> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(Error::io("reading", path))?,
+    };
+    Lock::parse(&text).map(Some).map_err(|source| Error::Lock { path: path.to_owned(), source })
+}
+
+/// Writes a file as a whole or not at all. Returns whether its content is new.
+pub fn write_whole(path: &Path, text: &str) -> Result<bool, Error> {
+    if std::fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(false);
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    let partial = PathBuf::from(name);
+    let write = || {
+        let mut file = std::fs::File::create(&partial)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&partial, path)
+    };
+    write().map_err(Error::io("writing", path))?;
+    Ok(true)
+}

@@ -1,0 +1,186 @@
+//! What can go wrong while a bundle is made.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use ferry_model::failure::{Class, Failure};
+use ferry_model::lock::LockError;
+use ferry_model::spec::SpecError;
+
+/// A failure of the builder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// `reading`, `writing`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The spec is wrong.
+    #[error("{}", path.display())]
+    Spec {
+        /// The spec.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SpecError,
+    },
+    /// The lock is wrong.
+    #[error("{}", path.display())]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: LockError,
+    },
+    /// The lock does not belong to the spec.
+    #[error("{} does not match the spec: {}", path.display(), differences.join("; "))]
+    OutOfDate {
+        /// The lock.
+        path: PathBuf,
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// An entry of the spec cannot be what it is meant to be.
+    #[error("{problem}")]
+    Entry {
+        /// What is wrong.
+        problem: String,
+        /// What to try.
+        hint: Option<String>,
+        /// What kind of failure it is.
+        class: Class,
+    },
+    /// A transfer failed.
+    #[error(transparent)]
+    Transfer(#[from] ferry_transfer::Error),
+    /// The bundle could not be written or read.
+    #[error(transparent)]
+    Bundle(#[from] ferry_bundle::Error),
+    /// Several things failed; everything else was done.
+    #[error("{}", Listed(failures))]
+    Several {
+        /// Each with its name.
+        failures: Vec<Failed>,
+    },
+    /// There is not enough room.
+    #[error("{} needs {} more, and has {} free", path.display(), ferry_model::size::ByteSize(*needed), ferry_model::size::ByteSize(*free))]
+    Disk {
+        /// Where.
+        path: PathBuf,
+        /// Bytes still to be written.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
+}
+
+/// One of several failures.
+#[derive(Debug)]
+pub struct Failed {
+    /// What failed: an entry of the spec, or a blob.
+    pub name: String,
+    /// Why.
+    pub error: Box<Error>,
+}
+
+struct Listed<'a>(&'a [Failed]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.0.len() == 1 { "failure" } else { "failures" };
+        write!(f, "{} {noun}:", self.0.len())?;
+        for failed in self.0 {
+            write!(f, "\n  {}: {}", failed.name, failed.error)?;
+            let mut cause = std::error::Error::source(&failed.error);
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    /// For `map_err` of file operations.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// An entry that is wrong in itself.
+    pub fn input(problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Entry { problem: problem.into(), hint: Some(hint.into()), class: Class::Input }
+    }
+
+    /// Something that an entry names and that is not there.
+    pub fn not_found(problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Entry { problem: problem.into(), hint: Some(hint.into()), class: Class::NotFound }
+    }
+
+    /// Content that is not what it was said to be.
+    pub fn verification(problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Entry { problem: problem.into(), hint: Some(hint.into()), class: Class::Verification }
+    }
+
+    /// One error out of several failures; `None` without any.
+    pub fn collect(failures: Vec<Failed>) -> Result<(), Self> {
+        if failures.is_empty() { Ok(()) } else { Err(Self::Several { failures }) }
+    }
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::NotFound,
+            Self::Io { .. } | Self::Disk { .. } => Class::Local,
+            Self::Spec { source, .. } => source.class(),
+            Self::Lock { source, .. } => source.class(),
+            Self::OutOfDate { .. } => Class::Input,
+            Self::Entry { class, .. } => *class,
+            Self::Transfer(error) => error.class(),
+            Self::Bundle(error) => error.class(),
+            // A wrong digest is graver than whatever else went wrong.
+            Self::Several { failures } => {
+                let classes = || failures.iter().map(|failed| failed.error.class());
+                classes()
+                    .find(|class| *class == Class::Verification)
+                    .or_else(|| classes().next())
+                    .unwrap_or(Class::Internal)
+            }
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                vec!["free space there, then run the same command again; it goes on where it stopped".into()]
+            }
+            Self::Io { .. } => Vec::new(),
+            Self::Spec { source, .. } => source.hints(),
+            Self::Lock { source, .. } => source.hints(),
+            Self::OutOfDate { .. } => {
+                vec!["run `ferry-builder lock SPEC`, review the difference, and commit it".into()]
+            }
+            Self::Entry { hint, .. } => hint.iter().cloned().collect(),
+            Self::Transfer(error) => error.hints(),
+            Self::Bundle(error) => error.hints(),
+            Self::Several { failures } => {
+                let mut hints: Vec<String> = Vec::new();
+                for hint in failures.iter().flat_map(|failed| failed.error.hints()) {
+                    if !hints.contains(&hint) {
+                        hints.push(hint);
+                    }
+                }
+                hints
+            }
+            Self::Disk { .. } => vec!["choose another place with `-o`, or free space there".into()],
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The bundle's sinks as the transfer crate wants them: the bridge from asynchronous downloads to blocking files.
+
+use std::io;
+
+use ferry_bundle::{CompressedSink, StoredSink};
+use ferry_transfer::Sink;
+
+/// Keeps the kind of an I/O error (disk full) visible through the transfer.
+fn to_io(error: ferry_bundle::Error) -> io::Error {
+    let kind = match &error {
+        ferry_bundle::Error::Io { source, .. } => source.kind(),
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+/// Writes are short copies into the page cache, so they are done where the bytes arrive.
+pub(super) struct StoredAdapter(pub(super) StoredSink);
+
+impl Sink for StoredAdapter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write(bytes).map_err(to_io)
+    }
+    fn restart(&mut self) -> io::Result<()> {
+        self.0.restart().map_err(to_io)
+    }
+}
+
+/// Compression waits for free cores, so it must not hold up other downloads.
+pub(super) struct CompressedAdapter(pub(super) CompressedSink);
+
+impl Sink for CompressedAdapter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        tokio::task::block_in_place(|| self.0.write(bytes)).map_err(to_io)
+    }
+    fn restart(&mut self) -> io::Result<()> {
+        self.0.restart().map_err(to_io)
+    }
+}
+
+/// Small documents.
+pub(super) struct Memory(pub(super) Vec<u8>);
+
+impl Sink for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+    fn restart(&mut self) -> io::Result<()> {
+        self.0.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! From a spec to a lock: what each entry is, exactly.
+//!
+//! Entries are resolved in parallel and on their own ([`entry`] lists them); [`merge`] puts the results together,
+//! sorted, each blob once. An entry that the previous lock has resolved stays as it is unless it is to be moved.
+
+mod attachments;
+mod charts;
+mod entry;
+mod files;
+mod images;
+mod layouts;
+mod merge;
+mod published;
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use ferry_model::Digest;
+use ferry_model::catalog::Encoding;
+use ferry_model::event::Events;
+use ferry_model::failure::{Class, Failure as _};
+use ferry_model::lock::{BlobSource, Lock, LockedBlob, LockedChart, LockedFile, LockedImage, MissingEntry};
+use ferry_transfer::Client;
+use futures_util::{StreamExt as _, stream};
+
+use crate::document::SpecFile;
+use crate::{Error, Failed};
+
+use entry::{Entry, Wanted};
+
+/// What to resolve, and with what.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The spec.
+    pub spec: &'a SpecFile,
+    /// The lock that is there already.
+    pub previous: Option<&'a Lock>,
+    /// Which entries move even though the previous lock has them.
+    pub update: Update,
+    /// The way out.
+    pub client: &'a Client,
+    /// For the docker daemon, which is reached without the client.
+    pub transfer: &'a ferry_transfer::Options,
+    /// Entries at once.
+    pub jobs: usize,
+    /// Where to tell what happens.
+    pub events: &'a Events,
+}
+
+/// Which entries move even though the lock has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// None: what is locked stays.
+    Nothing,
+    /// Every one.
+    All,
+    /// Those with these names.
+    Named(Vec<String>),
+}
+
+/// A lock, and documents that were fetched on the way and need not be fetched again.
+#[derive(Debug)]
+pub struct Resolution {
+    /// The lock.
+    pub lock: Lock,
+    /// Manifests, configs and charts by digest.
+    pub kept: HashMap<Digest, Bytes>,
+}
+
+/// What one entry turned out to be.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    images: Vec<LockedImage>,
+    charts: Vec<LockedChart>,
+    files: Vec<LockedFile>,
+    missing: Vec<MissingEntry>,
+    blobs: Vec<FoundBlob>,
+    kept: Vec<(Digest, Bytes)>,
+}
+
+/// A blob, with its place among those of the same archive.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundBlob {
+    blob: LockedBlob,
+    order: u64,
+}
+
+impl Found {
+    fn blob(&mut self, digest: Digest, size: u64, encoding: Encoding, source: BlobSource) {
+        self.blobs.push(FoundBlob { blob: LockedBlob { digest, size, encoding, source }, order: 0 });
+    }
+
+    /// A document that Ferry made: it stands in the lock itself.
+    fn made(&mut self, content: &[u8]) -> Digest {
+        let digest = Digest::of(content);
+        let text = String::from_utf8(content.to_vec()).expect("Ferry makes documents of text");
+        self.blob(digest, content.len() as u64, Encoding::Zstd, BlobSource::Content(text));
+        digest
+    }
+}
+
+/// Resolves every entry. All failures are reported together; an entry with `required: false` that is not there or
+/// cannot be reached is noted as missing instead.
+pub async fn resolve(request: Request<'_>) -> Result<Resolution, Error> {
+    let entries = entry::entries(request.spec)?;
+    if let Update::Named(names) = &request.update {
+        check_names(names, &entries)?;
+    }
+    request.events.stage("resolve", None, Some(entries.len() as u64));
+    let request = &request;
+    let indexes = charts::Indexes::default();
+    let indexes = &indexes;
+    let results: Vec<(usize, Result<Found, Error>)> = stream::iter(entries.iter().enumerate())
+        .map(|(index, entry)| async move { (index, one(request, indexes, entry).await) })
+        .buffer_unordered(request.jobs.max(1))
+        .collect()
+        .await;
+    let mut found = Vec::new();
+    let mut failures = Vec::new();
+    for (index, result) in results {
+        match result {
+            Ok(one) => found.push((index, one)),
+            Err(error) => failures.push((index, error)),
+        }
+    }
+    failures.sort_by_key(|(index, _)| *index);
+    let failed = |(index, error): (usize, Error)| Failed {
+        name: entries[index].origin.clone(),
+        error: Box::new(error),
+    };
+    Error::collect(failures.into_iter().map(failed).collect())?;
+    found.sort_by_key(|(index, _)| *index);
+    let found = found.into_iter().map(|(_, found)| found).collect();
+    merge::merge(&request.spec.spec, found)
+}
+
+async fn one(request: &Request<'_>, indexes: &charts::Indexes, entry: &Entry) -> Result<Found, Error> {
+    if let Some(found) = keep(request, entry) {
+        return Ok(found);
+    }
+    let task = request.events.start(entry.origin.clone(), None);
+    let result = match &entry.wanted {
+        Wanted::Image(image) => Box::pin(images::resolve(request, entry, image, &task)).await,
+        Wanted::Chart(chart) => Box::pin(charts::resolve(request, indexes, entry, chart, &task)).await,
+        Wanted::Remote(remote) => Box::pin(files::resolve_remote(request, entry, remote, &task)).await,
+        Wanted::Local(local) => files::resolve_local(request, entry, local, &task),
+    };
+    match result {
+        Ok(found) => {
+            task.finish();
+            Ok(found)
+        }
+        Err(error) if !entry.required && may_be_missing(error.class()) => {
+            request.events.warn(format!("{} is left out: {error}", entry.origin));
+            task.finish();
+            Ok(Found { missing: vec![entry.missing(&error)], ..Found::default() })
+        }
+        Err(error) => {
+            task.fail(&error);
+            Err(error)
+        }
+    }
+}
+
+/// Content that is wrong, or an entry that makes no sense, is never just left out.
+fn may_be_missing(class: Class) -> bool {
+    match class {
+        Class::NotFound
+        | Class::Denied
+        | Class::RateLimited
+        | Class::Transient
+        | Class::Protocol
+        | Class::Local => true,
+        Class::Usage | Class::Input | Class::Verification | Class::Internal => false,
+    }
+}
+
+/// What the previous lock says of an entry, where that stays.
+fn keep(request: &Request<'_>, entry: &Entry) -> Option<Found> {
+    let previous = request.previous?;
+    let moves = match &request.update {
+        Update::Nothing => false,
+        Update::All => true,
+        Update::Named(names) => names.iter().any(|name| entry.is_called(name)),
+    };
+    // Local files are cheap to look at, and the point of locking them is to notice a change.
+    if moves || entry.is_local() {
+        return None;
+    }
+    let images = previous.images.iter().filter(|image| image.entry == entry.fingerprint).cloned();
+    let charts = previous.charts.iter().filter(|chart| chart.entry == entry.fingerprint).cloned();
+    let files = previous.files.iter().filter(|file| file.entry == entry.fingerprint).cloned();
+    let mut found = Found {
+        images: images.collect(),
+        charts: charts.collect(),
+        files: files.collect(),
+        ..Found::default()
+    };
+    found.images.iter_mut().for_each(|image| image.required = entry.required);
+    found.charts.iter_mut().for_each(|chart| chart.required = entry.required);
+    found.files.iter_mut().for_each(|file| file.required = entry.required);
+    if found.images.is_empty() && found.charts.is_empty() && found.files.is_empty() {
+        return None;
+    }
+    let part = Lock {
+        images: found.images.clone(),
+        charts: found.charts.clone(),
+        files: found.files.clone(),
+        ..merge::empty(&request.spec.spec)
+    };
+    let needed: std::collections::HashSet<Digest> = part.needs().map(|(_, digest)| digest).collect();
+    let blobs = (0..).zip(&previous.blobs).filter(|(_, blob)| needed.contains(&blob.digest));
+    found.blobs = blobs.map(|(order, blob)| FoundBlob { blob: blob.clone(), order }).collect();
+    Some(found)
+}
+
+fn check_names(names: &[String], entries: &[Entry]) -> Result<(), Error> {
+    for name in names {
+        if !entries.iter().any(|entry| entry.is_called(name)) {
+            let nearest =
+                entries.iter().flat_map(|entry| &entry.names).find(|known| known.contains(name.as_str()));
+            let hint = match nearest {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => "name it as the spec does: an image's reference, a chart's name, a file's path at the site".into(),
+            };
+            return Err(Error::Entry {
+                problem: format!("the spec has no entry called `{name}`"),
+                hint: Some(hint),
+                class: Class::Usage,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Compares a lock with its spec: every entry must be there as it stands now, and nothing else.
+pub fn differences(spec: &SpecFile, lock: &Lock) -> Result<Vec<String>, Error> {
+    let entries = entry::entries(spec)?;
+    let mut differences = Vec::new();
+    if lock.name != spec.spec.name || lock.version != spec.spec.version {
+        differences.push(format!(
+            "it is for {} {}, the spec for {} {}",
+            lock.name, lock.version, spec.spec.name, spec.spec.version
+        ));
+    }
+    let locked: Vec<(&str, &str)> =
+        (lock.images.iter().map(|image| (image.entry.as_str(), image.origin.as_str())))
+            .chain(lock.charts.iter().map(|chart| (chart.entry.as_str(), chart.origin.as_str())))
+            .chain(lock.files.iter().map(|file| (file.entry.as_str(), file.origin.as_str())))
+            .chain(lock.missing.iter().map(|missing| (missing.entry.as_str(), missing.origin.as_str())))
+            .collect();
+    for entry in &entries {
+        if !locked.iter().any(|(fingerprint, _)| *fingerprint == entry.fingerprint) {
+            differences.push(format!("`{}` is not locked as the spec has it now", entry.origin));
+        }
+    }
+    for (fingerprint, origin) in locked {
+        let gone = format!("`{origin}` is locked and no longer in the spec");
+        if !entries.iter().any(|entry| entry.fingerprint == fingerprint) && !differences.contains(&gone) {
+            differences.push(gone);
+        }
+    }
+    Ok(differences)
+}
