@@ -1,0 +1,71 @@
+//! The command line: one module for each subcommand, named like it. Each translates flags into one call of the
+//! library and prints the value that comes back.
+
+mod completion;
+mod inspect;
+mod push;
+mod serve;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use ferry_display::cli::OutputArgs;
+use ferry_model::failure::ExitCode;
+use ferry_transfer::cli::NetworkArgs;
+
+use crate::Error;
+
+const PROGRAM: &str = "ferry-installer";
+
+/// Puts a bundle into a datacenter without internet: reads it where it lies, and needs nothing else.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(inspect::Args),
+    Verify(verify::Args),
+    Push(push::Args),
+    Serve(serve::Args),
+    Completion(completion::Args),
+}
+
+/// The flags that every command has.
+struct Global {
+    output: OutputArgs,
+    network: NetworkArgs,
+}
+
+/// Parses the command line, runs the command, prints its error.
+pub fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let global = Global { output: cli.output, network: cli.network };
+    match run(cli.command, &global) {
+        Ok(code) => code.into(),
+        Err(error) => global.output.failure(&error, PROGRAM).into(),
+    }
+}
+
+fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
+    match command {
+        Command::Inspect(args) => inspect::run(&args, global),
+        Command::Verify(args) => verify::run(&args, global),
+        Command::Push(args) => push::run(&args, global),
+        Command::Serve(args) => serve::run(&args, global),
+        Command::Completion(args) => completion::run(&args),
+    }
+}
+
+/// Runs network work on all cores.
+fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(Error::io("starting threads for", PROGRAM))?.block_on(work)
+}

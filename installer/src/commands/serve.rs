@@ -1,0 +1,81 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ferry_bundle::Bundle;
+use ferry_bundle::cli::TrustArgs;
+use ferry_model::failure::ExitCode;
+
+use super::{Global, block_on};
+use crate::Error;
+use crate::serve::{AccessLog, ServeOptions, Tls, serve};
+
+/// Serve bundles where they lie: a read-only registry, helm repository and file server
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n  ferry-installer serve a.ferry.tar.zst b.ferry.tar.zst --tls-generate registry.corp,10.0.0.5 --tls-directory /etc/ferry/tls\n\nA browser finds the contents at the root, with commands to copy.")]
+pub(super) struct Args {
+    /// The bundles; where two have the same tag, the later one counts.
+    #[arg(required = true)]
+    bundles: Vec<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", env = "FERRY_LISTEN")]
+    listen: SocketAddr,
+    /// Serve HTTPS with this certificate (PEM, with its chain).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve HTTPS with a certificate that Ferry makes for these names and addresses.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "tls_cert")]
+    tls_generate: Vec<String>,
+    /// Where generated authority, certificate and keys are kept.
+    #[arg(long, value_name = "FOLDER", default_value = "ferry-tls")]
+    tls_directory: PathBuf,
+    /// Large downloads at once; others wait for their turn.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    max_streams: usize,
+    /// Note each request.
+    #[arg(long)]
+    access_log: bool,
+}
+
+impl Args {
+    fn tls(&self) -> Tls {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Tls::Files { certificate: certificate.clone(), key: key.clone() },
+            _ if self.tls_generate.is_empty() => Tls::None,
+            _ => Tls::Generated { names: self.tls_generate.clone(), directory: self.tls_directory.clone() },
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
+    let trust = args.trust.trust()?;
+    let bundles = args.bundles.iter().map(|path| Bundle::open(path, &trust)).collect::<Result<Vec<_>, _>>()?;
+    let mut options = ServeOptions::new(args.listen);
+    options.tls = args.tls();
+    options.max_streams = args.max_streams;
+    options.access_log = if args.access_log { AccessLog::On } else { AccessLog::Off };
+    let (events, guard) = global.output.renderer();
+    block_on(async { Ok(serve(bundles, options, &events, stopped()).await?) })?;
+    drop(guard);
+    Ok(ExitCode::Done)
+}
+
+/// Ends with the first SIGINT or SIGTERM.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).ok();
+    let terminated = async {
+        match &mut terminate {
+            Some(signal) => signal.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+}

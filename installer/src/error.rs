@@ -1,0 +1,77 @@
+//! What can go wrong at the site.
+
+use std::io;
+use std::path::PathBuf;
+
+use ferry_model::failure::{Class, Failure};
+
+use crate::push::PushError;
+use crate::serve::ServeError;
+
+/// A failure of the installer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// `reading`, `starting`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The command line asks for something that does not exist.
+    #[error("{problem}")]
+    Usage {
+        /// What.
+        problem: String,
+        /// What to write instead.
+        hint: String,
+    },
+    /// The bundle cannot be opened or read.
+    #[error(transparent)]
+    Bundle(#[from] ferry_bundle::Error),
+    /// A transfer failed.
+    #[error(transparent)]
+    Transfer(#[from] ferry_transfer::Error),
+    /// Pushing failed.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// Serving failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+impl Error {
+    /// For `map_err` of file operations.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { .. } => Class::Local,
+            Self::Usage { .. } => Class::Usage,
+            Self::Bundle(error) => error.class(),
+            Self::Transfer(error) => error.class(),
+            Self::Push(error) => error.class(),
+            Self::Serve(error) => error.class(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Io { .. } => Vec::new(),
+            Self::Usage { hint, .. } => vec![hint.clone()],
+            Self::Bundle(error) => error.hints(),
+            Self::Transfer(error) => error.hints(),
+            Self::Push(error) => error.hints(),
+            Self::Serve(error) => error.hints(),
+        }
+    }
+}
