@@ -1,6 +1,5 @@
 //! The command line: one module for each subcommand, named like it. Each translates flags into one call of the
 //! library and prints the value that comes back.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands are where results are printed")]
 
 mod build;
 mod completion;
@@ -12,9 +11,8 @@ mod lock;
 mod verify;
 
 use clap::{Parser, Subcommand};
-use ferry_display::cli::{Format, OutputArgs};
-use ferry_display::{write_failure, write_failure_json};
-use ferry_model::failure::{ExitCode, Failure as _};
+use ferry_display::cli::OutputArgs;
+use ferry_model::failure::ExitCode;
 use ferry_transfer::cli::NetworkArgs;
 
 use crate::Error;
@@ -54,42 +52,13 @@ struct Global {
     network: NetworkArgs,
 }
 
-impl Global {
-    fn is_json(&self) -> bool {
-        self.output.output == Format::Json
-    }
-
-    /// Prints a result: as JSON, or as `text` makes it.
-    fn print(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
-        if self.is_json() {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(value).expect("results have only strings, numbers and lists")
-            );
-        } else {
-            let text = text();
-            println!("{}", text.trim_end());
-        }
-    }
-}
-
 /// Parses the command line, runs the command, prints its error.
 pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let global = Global { output: cli.output, network: cli.network };
     match run(cli.command, &global) {
         Ok(code) => code.into(),
-        Err(error) => {
-            let mut stderr = std::io::stderr().lock();
-            let written = if global.is_json() {
-                write_failure_json(&mut stderr, &error, PROGRAM)
-            } else {
-                write_failure(&mut stderr, &error, PROGRAM)
-            };
-            // With standard error gone, the exit code is all that is left to tell.
-            written.ok();
-            error.class().exit_code().into()
-        }
+        Err(error) => global.output.failure(&error, PROGRAM).into(),
     }
 }
 

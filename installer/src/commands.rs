@@ -3,7 +3,7 @@
 
 mod completion;
 mod inspect;
-mod push;
+// mod push;
 mod serve;
 mod verify;
 
@@ -33,7 +33,7 @@ struct Cli {
 enum Command {
     Inspect(inspect::Args),
     Verify(verify::Args),
-    Push(push::Args),
+    // Push
     Serve(serve::Args),
     Completion(completion::Args),
 }
@@ -58,7 +58,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
     match command {
         Command::Inspect(args) => inspect::run(&args, global),
         Command::Verify(args) => verify::run(&args, global),
-        Command::Push(args) => push::run(&args, global),
+        // push
         Command::Serve(args) => serve::run(&args, global),
         Command::Completion(args) => completion::run(&args),
     }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use ferry_model::failure::{Class, Failure};
 
-use crate::push::PushError;
 use crate::serve::ServeError;
 
 /// A failure of the installer.
@@ -36,9 +35,6 @@ pub enum Error {
     /// A transfer failed.
     #[error(transparent)]
     Transfer(#[from] ferry_transfer::Error),
-    /// Pushing failed.
-    #[error(transparent)]
-    Push(#[from] PushError),
     /// Serving failed.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -59,7 +55,6 @@ impl Failure for Error {
             Self::Usage { .. } => Class::Usage,
             Self::Bundle(error) => error.class(),
             Self::Transfer(error) => error.class(),
-            Self::Push(error) => error.class(),
             Self::Serve(error) => error.class(),
         }
     }
@@ -70,7 +65,6 @@ impl Failure for Error {
             Self::Usage { hint, .. } => vec![hint.clone()],
             Self::Bundle(error) => error.hints(),
             Self::Transfer(error) => error.hints(),
-            Self::Push(error) => error.hints(),
             Self::Serve(error) => error.hints(),
         }
     }

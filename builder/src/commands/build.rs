@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         build(request).await
     })?;
     drop(guard);
-    global.print(&report, || text(&report));
+    global.output.print(&report, || text(&report));
     Ok(ExitCode::Done)
 }
 

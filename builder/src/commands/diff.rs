@@ -140,7 +140,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let new_bytes =
         new.blobs.iter().filter(|(digest, _)| !old.blobs.contains_key(*digest)).map(|(_, size)| size).sum();
     let report = Report { changes: changes(&old, &new), new_bytes };
-    global.print(&report, || {
+    global.output.print(&report, || {
         let lines: String = report.changes.iter().map(|change| format!("{change}\n")).collect();
         format!("{lines}{} changes; {} of new content", report.changes.len(), ByteSize(report.new_bytes))
     });

@@ -25,6 +25,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         signature: bundle.signature().to_string(),
     };
     let summary = summarize(bundle.catalog(), facts);
-    global.print(&summary, || summary.text(args.tree));
+    global.output.print(&summary, || summary.text(args.tree));
     Ok(ExitCode::Done)
 }

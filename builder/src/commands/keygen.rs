@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let made = Made { secret_key: named(".key"), public_key: named(".pub") };
     write_new(&made.secret_key, &secret, 0o600)?;
     write_new(&made.public_key, &public, 0o644)?;
-    global.print(&made, || {
+    global.output.print(&made, || {
         format!(
             "Secret key: {}  (keep it where you build; `build --key` signs with it)\nPublic key: {}  (carry it to the site by another way; `--public-key` checks with it)",
             made.secret_key.display(),

@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         changes: changes.unwrap_or_default().iter().map(ToString::to_string).collect(),
         lock: path,
     };
-    global.print(&report, || text(&report, args.check));
+    global.output.print(&report, || text(&report, args.check));
     Ok(if args.check && changed { ExitCode::WouldChange } else { ExitCode::Done })
 }
 

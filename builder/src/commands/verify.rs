@@ -19,6 +19,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let verification = verify(&bundle, threads, &events)?;
     drop(guard);
-    global.print(&verification, || verification.text(&bundle));
+    global.output.print(&verification, || verification.text(&bundle));
     Ok(if verification.is_good() { ExitCode::Done } else { ExitCode::Verification })
 }

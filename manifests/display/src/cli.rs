@@ -2,8 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use ferry_model::event::Events;
+use ferry_model::failure::{ExitCode, Failure};
 
-use crate::{Environment, Guard, ProgressMode, Verbosity, choose};
+use crate::{Environment, Guard, ProgressMode, Verbosity, choose, write_failure, write_failure_json};
 
 /// What a program says, and how.
 #[derive(Args, Clone, Debug)]
@@ -42,5 +43,30 @@ impl OutputArgs {
             _ => Verbosity::Normal,
         };
         choose(self.progress, verbosity, Environment::current())
+    }
+}
+
+impl OutputArgs {
+    /// Prints a result to standard output: as JSON, or as `text` makes it.
+    #[expect(clippy::print_stdout, reason = "the one place where results go to standard output")]
+    pub fn print(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
+        match self.output {
+            Format::Json => {
+                println!("{}", serde_json::to_string_pretty(value).expect("results have only strings, numbers and lists"));
+            }
+            Format::Text => println!("{}", text().trim_end()),
+        }
+    }
+
+    /// Prints the error that ends the program to standard error, and tells its exit code.
+    pub fn failure(&self, error: &dyn Failure, program: &str) -> ExitCode {
+        let mut stderr = std::io::stderr().lock();
+        let written = match self.output {
+            Format::Json => write_failure_json(&mut stderr, error, program),
+            Format::Text => write_failure(&mut stderr, error, program),
+        };
+        // With standard error gone, the exit code is all that is left to tell.
+        written.ok();
+        error.class().exit_code()
     }
 }

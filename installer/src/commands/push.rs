@@ -1,0 +1,37 @@
+use std::path::PathBuf;
+
+use ferry_bundle::cli::BundleArgs;
+use ferry_model::failure::ExitCode;
+use ferry_transfer::Client;
+
+use super::{Global, block_on};
+use crate::Error;
+use crate::push::{PushOptions, Target, push};
+
+/// Push the images and charts of a bundle into a registry, straight from the bundle
+///
+/// Asks first and sends only what is missing; then proves that each tag names the right digest. A push that was cut
+/// off goes on where it stopped.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer push bundle.ferry.tar.zst --registry harbor.corp/mirror --ca-file ca.pem\n\nCredentials are docker's own: `docker login`, or --authfile.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    bundle: BundleArgs,
+    /// The registry, and a prefix for all repositories where wanted: HOST[:PORT][/PREFIX].
+    #[arg(long, value_name = "REGISTRY", env = "FERRY_REGISTRY")]
+    registry: Target,
+    /// Ask for each blob, even below tags that are right already.
+    #[arg(long)]
+    recheck: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
+    let bundle = args.bundle.open()?;
+    let client = Client::new(global.network.options())?;
+    let (events, guard) = global.output.renderer();
+    let options = PushOptions { jobs: global.network.jobs, recheck: args.recheck };
+    let report = block_on(async { Ok(push(&bundle, &client, &args.registry, options, &events).await?) })?;
+    drop(guard);
+    global.output.print(&report, || report.text());
+    Ok(report.exit_code())
+}
