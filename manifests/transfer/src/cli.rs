@@ -25,10 +25,24 @@ pub struct NetworkArgs {
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=256))]
     pub jobs: usize,
     /// Give up on a connection that is silent for this many seconds, and try again.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30.0, env = "FERRY_STALL_TIMEOUT", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = 30.0,
+        env = "FERRY_STALL_TIMEOUT",
+        hide = true
+    )]
     pub stall_timeout: f64,
     /// The first pause before trying again, in milliseconds.
-    #[arg(long, global = true, value_name = "MS", default_value_t = 500, env = "FERRY_RETRY_BASE_MS", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "MS",
+        default_value_t = 500,
+        env = "FERRY_RETRY_BASE_MS",
+        hide = true
+    )]
     pub retry_base: u64,
 }
 

@@ -340,15 +340,14 @@ fn read_message(body: &[u8]) -> String {
 fn tls_problem(error: &reqwest::Error) -> Option<TlsProblem> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
-        // An io::Error hides what it wraps from `source`.
-        let wrapped = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = current
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
             return Some(name_tls_problem(tls));
         }
-        cause = current.source();
+        cause = match current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            // An io::Error passes over what it wraps when asked for its source.
+            Some(wrapped) => Some(wrapped),
+            None => current.source(),
+        };
     }
     None
 }

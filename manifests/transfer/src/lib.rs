@@ -21,6 +21,8 @@
 
 mod auth;
 mod bridge;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod client;
 mod credentials;
 mod docker;
