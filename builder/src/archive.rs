@@ -80,7 +80,9 @@ fn scan_member(entry: &mut impl Read, name: String, order: u64) -> io::Result<Me
         if size > SMALL {
             small = None;
         }
-        small.iter_mut().for_each(|content| content.extend_from_slice(&buffer[..count]));
+        if let Some(content) = &mut small {
+            content.extend_from_slice(&buffer[..count]);
+        }
     }
     Ok(Member { name, order, size, digest: hasher.finish(), magic, content: small })
 }

@@ -193,7 +193,7 @@ fn announce(request: &Request, assembly: &Assembly) -> Result<(), Error> {
             return Err(Error::Disk { path: folder.to_owned(), needed: surely, free });
         }
         Some(free) if write > free => {
-            request.events.warn(format!("{} may not have enough room", folder.display()))
+            request.events.warn(format!("{} may not have enough room", folder.display()));
         }
         _ => {}
     }

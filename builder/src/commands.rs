@@ -71,7 +71,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Verify(args) => verify::run(&args, global),
         Command::Diff(args) => diff::run(&args, global),
         Command::Keygen(args) => keygen::run(&args, global),
-        Command::Completion(args) => completion::run(&args),
+        Command::Completion(args) => Ok(completion::run(&args)),
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use ferry_bundle::{Assembly, BlobState};
 use ferry_model::Digest;
 use ferry_model::catalog::Encoding;
+use ferry_model::digest::Hasher;
 use ferry_model::event::{Events, Task};
 use ferry_model::failure::{Class, Failure as _};
 use ferry_model::lock::{Lock, LockedBlob};
@@ -137,7 +138,7 @@ impl Run {
         let hasher = if sink.position() > 0 {
             tokio::task::block_in_place(|| sink.resume())
         } else {
-            Default::default()
+            Hasher::default()
         };
         let resume = Resume { position: sink.position(), hasher };
         task.reset(resume.position);

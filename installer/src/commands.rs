@@ -60,7 +60,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Verify(args) => verify::run(&args, global),
         // push
         Command::Serve(args) => serve::run(&args, global),
-        Command::Completion(args) => completion::run(&args),
+        Command::Completion(args) => Ok(completion::run(&args)),
     }
 }
 

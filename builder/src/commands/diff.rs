@@ -116,7 +116,7 @@ pub(super) fn changes(old: &Contents, new: &Contents) -> Vec<Change> {
         match new.entries.get(name) {
             None => changes.push(Change::Removed { name: name.clone(), digest: *digest }),
             Some(to) if to != digest => {
-                changes.push(Change::Moved { name: name.clone(), from: *digest, to: *to })
+                changes.push(Change::Moved { name: name.clone(), from: *digest, to: *to });
             }
             Some(_) => {}
         }

@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         (true, some) => some,
         (false, _) => None,
     };
-    let (secret, public) = ferry_bundle::generate_keys(password)?;
+    let (secret, public) = ferry_bundle::generate_keys(password.as_deref())?;
     let named = |ending: &str| {
         let mut name = args.name.clone().into_os_string();
         name.push(ending);

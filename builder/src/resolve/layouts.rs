@@ -44,6 +44,14 @@ struct IndexEntry {
     annotations: HashMap<String, String>,
 }
 
+/// What tells a manifest from an index.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Typed {
+    media_type: Option<String>,
+    manifests: Option<serde::de::IgnoredAny>,
+}
+
 fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
@@ -145,12 +153,6 @@ impl Layout {
             .parse()
             .map_err(|_| Error::input("layouts are read by digest", "please report this"))?;
         let bytes = self.document(&digest, MAX_MANIFEST)?;
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Typed {
-            media_type: Option<String>,
-            manifests: Option<serde::de::IgnoredAny>,
-        }
         let typed: Typed = serde_json::from_slice(&bytes).map_err(|error| {
             Error::input(format!("{}: manifest {digest}: {error}", self.shown()), "the layout is damaged")
         })?;

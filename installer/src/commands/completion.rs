@@ -2,7 +2,6 @@ use clap::CommandFactory as _;
 use ferry_model::failure::ExitCode;
 
 use super::{Cli, PROGRAM};
-use crate::Error;
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
@@ -12,7 +11,7 @@ pub(super) struct Args {
     shell: clap_complete::Shell,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
+pub(super) fn run(args: &Args) -> ExitCode {
     clap_complete::generate(args.shell, &mut Cli::command(), PROGRAM, &mut std::io::stdout());
-    Ok(ExitCode::Done)
+    ExitCode::Done
 }

@@ -283,7 +283,7 @@ impl Shared {
     }
 
     /// The frames of one blob, for the seek table.
-    fn frames<'a>(&self, state: &'a State, index: usize) -> Vec<FrameSize> {
+    fn frames(&self, state: &State, index: usize) -> Vec<FrameSize> {
         match self.blobs[index].encoding {
             Encoding::Stored => layout::raw_frame_sizes(self.blobs[index].size).collect(),
             _ => state.replay.frames[index].clone(),

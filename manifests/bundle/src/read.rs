@@ -69,23 +69,20 @@ impl BlobReader {
         let start = start.min(blob.size);
         let remaining = length.min(blob.size - start);
         let frames = verified_frames(bundle, blob)?;
-        let (source, skip) = match blob.encoding {
-            Encoding::Stored => {
-                let begin = start / BLOCK_CONTENT * BLOCK_CONTENT;
-                (Source::Stored(StoredBlocks::new(blob, begin)), start - begin)
-            }
-            _ => {
-                let (mut offset, mut content) = (blob.offset, 0);
-                for frame in &frames.0 {
-                    if content + u64::from(frame.content) > start {
-                        break;
-                    }
-                    offset += u64::from(frame.stored);
-                    content += u64::from(frame.content);
+        let (source, skip) = if blob.encoding == Encoding::Stored {
+            let begin = start / BLOCK_CONTENT * BLOCK_CONTENT;
+            (Source::Stored(StoredBlocks::new(blob, begin)), start - begin)
+        } else {
+            let (mut offset, mut content) = (blob.offset, 0);
+            for frame in &frames.0 {
+                if content + u64::from(frame.content) > start {
+                    break;
                 }
-                let stored = blob.stored_size - (offset - blob.offset);
-                (Source::Zstd(ZstdFrames::new(offset, stored)), start - content)
+                offset += u64::from(frame.stored);
+                content += u64::from(frame.content);
             }
+            let stored = blob.stored_size - (offset - blob.offset);
+            (Source::Zstd(ZstdFrames::new(offset, stored)), start - content)
         };
         Ok(Self {
             bundle: Arc::clone(&bundle.inner),

@@ -66,7 +66,8 @@ fn key_error(path: &Path) -> impl Fn(minisign::PError) -> Error {
 
 /// minisign prints key numbers as one little-endian number.
 fn key_id(number: &[u8]) -> String {
-    number.iter().rev().map(|byte| format!("{byte:02X}")).collect()
+    let number = number.try_into().map(u64::from_le_bytes).unwrap_or_default();
+    format!("{number:016X}")
 }
 
 impl PublicKey {
@@ -134,11 +135,11 @@ impl SecretKey {
 
 /// Makes a key pair: the texts of the secret and the public key file. Without a password the secret key is not
 /// encrypted.
-pub fn generate_keys(password: Option<String>) -> Result<(String, String), Error> {
+pub fn generate_keys(password: Option<&str>) -> Result<(String, String), Error> {
     let path = Path::new("(new key)");
     let fail = key_error(path);
-    let pair = match password.clone() {
-        Some(password) => minisign::KeyPair::generate_encrypted_keypair(Some(password)),
+    let pair = match password {
+        Some(password) => minisign::KeyPair::generate_encrypted_keypair(Some(password.to_owned())),
         None => minisign::KeyPair::generate_unencrypted_keypair(),
     };
     let pair = pair.map_err(&fail)?;

@@ -131,10 +131,10 @@ impl Volumes {
             match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
                 Ok((size, file)) if size == volume.size => parts.push(Part::opened(path, file)),
                 Ok((size, _)) => {
-                    problems.push(format!("{} has {size} bytes instead of {}", volume.name, volume.size))
+                    problems.push(format!("{} has {size} bytes instead of {}", volume.name, volume.size));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    problems.push(format!("{} is missing", volume.name))
+                    problems.push(format!("{} is missing", volume.name));
                 }
                 Err(error) => problems.push(format!("{}: {error}", volume.name)),
             }
@@ -310,8 +310,8 @@ fn read_list(path: &Path) -> Result<VolumeList, Error> {
         return Err(not_a_list("its list of volumes has a name that is no plain file name"));
     }
     let first = list.volumes[0].size;
-    let (last, others) = list.volumes.split_last().expect("not empty");
-    if first == 0 || others.iter().any(|volume| volume.size != first) || last.size > first {
+    let (end, others) = list.volumes.split_last().expect("not empty");
+    if first == 0 || others.iter().any(|volume| volume.size != first) || end.size > first {
         return Err(not_a_list("the sizes in its list of volumes do not fit together"));
     }
     Ok(list)

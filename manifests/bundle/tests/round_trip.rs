@@ -1,5 +1,7 @@
 //! What goes in comes out: by us, by plain tar and zstd, by another seekable-format reader; whole, resumed, in volumes.
 
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a test")]
+
 mod common;
 
 use std::io::Read as _;

@@ -52,7 +52,11 @@ impl OutputArgs {
     pub fn print(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
         match self.output {
             Format::Json => {
-                println!("{}", serde_json::to_string_pretty(value).expect("results have only strings, numbers and lists"));
+                println!(
+                    "{}",
+                    serde_json::to_string_pretty(value)
+                        .expect("results have only strings, numbers and lists")
+                );
             }
             Format::Text => println!("{}", text().trim_end()),
         }

@@ -1,6 +1,7 @@
 //! What is in a bundle, as a summary for programs and as text for people.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 
 use ferry_model::Digest;
 use ferry_model::catalog::{Catalog, Chart, FileKind, Image, Missing};
@@ -129,13 +130,16 @@ pub struct BlobSummary {
 /// Sums up a catalog.
 pub fn summarize(catalog: &Catalog, bundle: Facts) -> Summary<'_> {
     let sizes: HashMap<Digest, u64> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
-    let size_of = |digests: &HashSet<Digest>| digests.iter().filter_map(|digest| sizes.get(digest)).sum::<u64>();
+    let size_of =
+        |digests: &HashSet<Digest>| digests.iter().filter_map(|digest| sizes.get(digest)).sum::<u64>();
     let mut owners: HashMap<Digest, Vec<String>> = HashMap::new();
     let mut separate = 0;
     let mut own = |digests: HashSet<Digest>, owner: String| {
         let size = size_of(&digests);
         separate += size;
-        digests.into_iter().for_each(|digest| owners.entry(digest).or_default().push(owner.clone()));
+        for digest in digests {
+            owners.entry(digest).or_default().push(owner.clone());
+        }
         size
     };
     let images = catalog.images.iter().map(|image| ImageSummary {
@@ -152,7 +156,13 @@ pub fn summarize(catalog: &Catalog, bundle: Facts) -> Summary<'_> {
     let charts = catalog.charts.iter().map(|chart| {
         own(chart_blobs(chart), format!("chart {}", chart.name));
         let size = sizes.get(&chart.archive).copied().unwrap_or(0);
-        ChartSummary { name: &chart.name, version: &chart.version, source: &chart.source, digest: chart.archive, size }
+        ChartSummary {
+            name: &chart.name,
+            version: &chart.version,
+            source: &chart.source,
+            digest: chart.archive,
+            size,
+        }
     });
     let charts: Vec<ChartSummary<'_>> = charts.collect();
     let files = catalog.files.iter().map(|file| FileSummary {
@@ -189,12 +199,21 @@ fn platforms(image: &Image) -> Vec<String> {
 }
 
 fn image_blobs(image: &Image) -> HashSet<Digest> {
-    let below = image.all_manifests().flat_map(|manifest| std::iter::once(manifest.digest).chain(manifest.blobs.iter().copied()));
+    let below = image
+        .all_manifests()
+        .flat_map(|manifest| std::iter::once(manifest.digest).chain(manifest.blobs.iter().copied()));
     below.chain(image.source_index).collect()
 }
 
 fn chart_blobs(chart: &Chart) -> HashSet<Digest> {
-    chart.manifest.blobs.iter().copied().chain([chart.archive, chart.manifest.digest]).chain(chart.provenance).collect()
+    chart
+        .manifest
+        .blobs
+        .iter()
+        .copied()
+        .chain([chart.archive, chart.manifest.digest])
+        .chain(chart.provenance)
+        .collect()
 }
 
 fn largest(catalog: &Catalog, owners: &HashMap<Digest, Vec<String>>) -> Vec<BlobSummary> {
@@ -214,11 +233,19 @@ impl Summary<'_> {
     pub fn text(&self, tree: bool) -> String {
         let mut out = self.head();
         for missing in self.missing {
-            out.push_str(&format!("MISSING  {} {}: {}\n", missing.kind, printable(&missing.name), printable(&missing.reason)));
+            let _ = writeln!(
+                out,
+                "MISSING  {} {}: {}",
+                missing.kind,
+                printable(&missing.name),
+                printable(&missing.reason)
+            );
         }
         self.images_text(&mut out, tree);
         self.charts_text(&mut out);
-        for (kind, title) in [(FileKind::Runtime, "Runtimes"), (FileKind::Saas, "SaaS packages"), (FileKind::File, "Files")] {
+        for (kind, title) in
+            [(FileKind::Runtime, "Runtimes"), (FileKind::Saas, "SaaS packages"), (FileKind::File, "Files")]
+        {
             self.files_text(&mut out, kind, title);
         }
         self.largest_text(&mut out);
@@ -229,10 +256,17 @@ impl Summary<'_> {
         let incomplete = if self.complete { "" } else { "  INCOMPLETE" };
         let mut table = Table::new([Align::Left, Align::Left]);
         table.row(["Bundle", &format!("{} {}{incomplete}", self.name, self.version)]);
-        table.row(["File", &format!("{} ({})", printable(&self.bundle.path), ByteSize(self.bundle.file_size))]);
+        table.row([
+            "File",
+            &format!("{} ({})", printable(&self.bundle.path), ByteSize(self.bundle.file_size)),
+        ]);
         table.row(["Catalog", &self.bundle.catalog_digest.to_string()]);
         table.row(["Signature", &self.bundle.signature]);
-        let shared = if self.shared_size > 0 { format!("; sharing saves {}", ByteSize(self.shared_size)) } else { String::new() };
+        let shared = if self.shared_size > 0 {
+            format!("; sharing saves {}", ByteSize(self.shared_size))
+        } else {
+            String::new()
+        };
         table.row(["Content", &format!("{} in {} blobs{shared}", ByteSize(self.content_size), self.blobs)]);
         table.to_string()
     }
@@ -241,40 +275,54 @@ impl Summary<'_> {
         if self.images.is_empty() {
             return;
         }
-        out.push_str(&format!("\nImages ({})\n", self.images.len()));
+        let _ = write!(out, "\nImages ({})\n", self.images.len());
         let mut table = Table::new([Align::Left, Align::Right, Align::Left, Align::Left]).indented(2);
         for image in &self.images {
-            let own_name = image.reference.split_once('/').is_some_and(|(_, rest)| rest == format!("{}:{}", image.repository, image.tag.unwrap_or("")));
-            let place = if own_name { String::new() } else { format!("as {}{}", image.repository, image.tag.map(|tag| format!(":{tag}")).unwrap_or_default()) };
-            let attached = if image.attachments > 0 { format!(" +{} attached", image.attachments) } else { String::new() };
+            let own_name = image
+                .reference
+                .split_once('/')
+                .is_some_and(|(_, rest)| rest == format!("{}:{}", image.repository, image.tag.unwrap_or("")));
+            let place = if own_name {
+                String::new()
+            } else {
+                format!(
+                    "as {}{}",
+                    image.repository,
+                    image.tag.map(|tag| format!(":{tag}")).unwrap_or_default()
+                )
+            };
+            let attached = if image.attachments > 0 {
+                format!(" +{} attached", image.attachments)
+            } else {
+                String::new()
+            };
             let reference = image.reference.clone();
-            table.row([reference, ByteSize(image.size).to_string(), image.platforms.join(","), format!("{place}{attached}")]);
+            table.row([
+                reference,
+                ByteSize(image.size).to_string(),
+                image.platforms.join(","),
+                format!("{place}{attached}"),
+            ]);
             if tree {
-                self.tree(&mut table, image.image);
+                tree_rows(&mut table, image.image);
             }
         }
         out.push_str(&table.to_string());
-    }
-
-    fn tree(&self, table: &mut Table, image: &Image) {
-        let manifests: BTreeMap<usize, _> = image.all_manifests().enumerate().collect();
-        for manifest in manifests.into_values() {
-            let platform = manifest.platform.as_ref().map(ToString::to_string).unwrap_or_default();
-            table.row([format!("  {} {}", manifest.digest.short(), manifest.media_type), ByteSize(manifest.size).to_string(), platform, String::new()]);
-            for blob in &manifest.blobs {
-                table.row([format!("    {blob}"), String::new(), String::new(), String::new()]);
-            }
-        }
     }
 
     fn charts_text(&self, out: &mut String) {
         if self.charts.is_empty() {
             return;
         }
-        out.push_str(&format!("\nCharts ({})\n", self.charts.len()));
+        let _ = write!(out, "\nCharts ({})\n", self.charts.len());
         let mut table = Table::new([Align::Left, Align::Left, Align::Right, Align::Left]).indented(2);
         for chart in &self.charts {
-            table.row([chart.name.to_owned(), chart.version.to_owned(), ByteSize(chart.size).to_string(), printable(chart.source).into_owned()]);
+            table.row([
+                chart.name.to_owned(),
+                chart.version.to_owned(),
+                ByteSize(chart.size).to_string(),
+                printable(chart.source).into_owned(),
+            ]);
         }
         out.push_str(&table.to_string());
     }
@@ -285,7 +333,7 @@ impl Summary<'_> {
             return;
         }
         let total: u64 = files.iter().map(|file| file.size).sum();
-        out.push_str(&format!("\n{title} ({}, {})\n", files.len(), ByteSize(total)));
+        let _ = write!(out, "\n{title} ({}, {})\n", files.len(), ByteSize(total));
         let mut table = Table::new([Align::Left, Align::Right]).indented(2);
         for file in files {
             table.row([printable(&file.path).into_owned(), ByteSize(file.size).to_string()]);
@@ -303,8 +351,24 @@ impl Summary<'_> {
             let more = blob.needed_by.len().saturating_sub(1);
             let first = blob.needed_by.first().map(String::as_str).unwrap_or_default();
             let owners = if more > 0 { format!("{first} and {more} more") } else { first.to_owned() };
-            table.row([blob.digest.short(), ByteSize(blob.size).to_string(), printable(&owners).into_owned()]);
+            table.row([
+                blob.digest.short(),
+                ByteSize(blob.size).to_string(),
+                printable(&owners).into_owned(),
+            ]);
         }
         out.push_str(&table.to_string());
+    }
+}
+
+/// The manifests of an image and the blobs that each names.
+fn tree_rows(table: &mut Table, image: &Image) {
+    for manifest in image.all_manifests() {
+        let platform = manifest.platform.as_ref().map(ToString::to_string).unwrap_or_default();
+        let name = format!("  {} {}", manifest.digest.short(), manifest.media_type);
+        table.row([name, ByteSize(manifest.size).to_string(), platform]);
+        for blob in &manifest.blobs {
+            table.row([format!("    {blob}")]);
+        }
     }
 }

@@ -13,10 +13,10 @@
 //! What this crate does not do: decide what is an error, or write to standard output.
 #![deny(missing_docs)]
 
-#[cfg(feature = "cli")]
-pub mod cli;
 mod bars;
 mod choose;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod failure;
 pub mod inspect;
 mod json;

@@ -56,13 +56,10 @@ impl StoredSink {
 
     /// The hash of what is there, read back from the file. If that fails, the blob starts over.
     pub fn resume(&mut self) -> Hasher {
-        match hash_stored(&self.shared, self.index, self.position) {
-            Ok(hasher) => hasher,
-            Err(_) => {
-                self.seek(0);
-                Hasher::default()
-            }
-        }
+        hash_stored(&self.shared, self.index, self.position).unwrap_or_else(|_| {
+            self.seek(0);
+            Hasher::default()
+        })
     }
 
     /// Forgets what is there.

@@ -124,9 +124,9 @@ fn publish(shared: &Shared, catalog_digest: Digest) -> Result<Vec<PathBuf>, Erro
     let mut paths = Vec::new();
     for partial in shared.volumes.paths() {
         let name = partial.as_os_str().to_string_lossy();
-        let last = PathBuf::from(name.strip_suffix(PARTIAL).unwrap_or(&name));
-        std::fs::rename(partial, &last).map_err(Error::io("renaming", partial))?;
-        paths.push(last);
+        let finished = PathBuf::from(name.strip_suffix(PARTIAL).unwrap_or(&name));
+        std::fs::rename(partial, &finished).map_err(Error::io("renaming", partial))?;
+        paths.push(finished);
     }
     if let Some(list) = list {
         let path = with_suffix(base, VOLUMES_SUFFIX);

@@ -1,5 +1,5 @@
 //! Small bundles, made in memory from a seed.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its part")]
 
 use std::path::{Path, PathBuf};
 
