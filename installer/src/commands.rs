@@ -3,7 +3,7 @@
 
 mod completion;
 mod inspect;
-// mod push;
+mod push;
 mod serve;
 mod verify;
 
@@ -19,7 +19,9 @@ const PROGRAM: &str = "ferry-installer";
 /// Puts a bundle into a datacenter without internet: reads it where it lies, and needs nothing else.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed")]
+#[command(
+    after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,7 +35,7 @@ struct Cli {
 enum Command {
     Inspect(inspect::Args),
     Verify(verify::Args),
-    // Push
+    Push(push::Args),
     Serve(serve::Args),
     Completion(completion::Args),
 }
@@ -58,7 +60,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
     match command {
         Command::Inspect(args) => inspect::run(&args, global),
         Command::Verify(args) => verify::run(&args, global),
-        // push
+        Command::Push(args) => push::run(&args, global),
         Command::Serve(args) => serve::run(&args, global),
         Command::Completion(args) => Ok(completion::run(&args)),
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ferry_model::failure::{Class, Failure};
 
+use crate::push::PushError;
 use crate::serve::ServeError;
 
 /// A failure of the installer.
@@ -35,6 +36,9 @@ pub enum Error {
     /// A transfer failed.
     #[error(transparent)]
     Transfer(#[from] ferry_transfer::Error),
+    /// Pushing failed as a whole.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// Serving failed.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -55,6 +59,7 @@ impl Failure for Error {
             Self::Usage { .. } => Class::Usage,
             Self::Bundle(error) => error.class(),
             Self::Transfer(error) => error.class(),
+            Self::Push(error) => error.class(),
             Self::Serve(error) => error.class(),
         }
     }
@@ -65,6 +70,7 @@ impl Failure for Error {
             Self::Usage { hint, .. } => vec![hint.clone()],
             Self::Bundle(error) => error.hints(),
             Self::Transfer(error) => error.hints(),
+            Self::Push(error) => error.hints(),
             Self::Serve(error) => error.hints(),
         }
     }

@@ -10,7 +10,7 @@
 
 pub mod commands;
 mod error;
-// pub mod push;
+pub mod push;
 pub mod serve;
 
 pub use error::Error;

@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use ferry_bundle::cli::BundleArgs;
 use ferry_model::failure::ExitCode;
 use ferry_transfer::Client;
