@@ -1,6 +1,7 @@
 //! Filling one blob.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ferry_model::Digest;
 use ferry_model::digest::Hasher;
@@ -13,8 +14,10 @@ use crate::{Error, layout};
 
 /// Bytes that are gathered before they are written: fewer system calls, and little lost by a kill.
 const BUFFER: usize = 256 << 10;
-/// Content bytes between two lines of the journal.
+/// Content bytes between two lines of the journal, on a fast line.
 const JOURNAL_STEP: u64 = 8 << 20;
+/// Time between two lines of the journal, on a slow one, so that a kill costs no more than this.
+const JOURNAL_TIME: Duration = Duration::from_secs(1);
 
 /// Fills a stored blob: content goes in, raw frames come out at its place in the file.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub struct StoredSink {
     index: usize,
     position: u64,
     journaled: u64,
+    journaled_at: Instant,
     buffer: Vec<u8>,
     buffer_offset: u64,
 }
@@ -30,8 +34,15 @@ pub struct StoredSink {
 impl StoredSink {
     pub(super) fn new(shared: Arc<Shared>, index: usize) -> Self {
         let position = shared.lock().replay.stored[index].min(shared.blobs[index].size);
-        let mut sink =
-            Self { shared, index, position: 0, journaled: 0, buffer: Vec::new(), buffer_offset: 0 };
+        let mut sink = Self {
+            shared,
+            index,
+            position: 0,
+            journaled: 0,
+            journaled_at: Instant::now(),
+            buffer: Vec::new(),
+            buffer_offset: 0,
+        };
         sink.seek(position);
         sink
     }
@@ -93,7 +104,7 @@ impl StoredSink {
                 self.flush()?;
             }
         }
-        if self.position - self.journaled >= JOURNAL_STEP {
+        if self.position - self.journaled >= JOURNAL_STEP || self.journaled_at.elapsed() >= JOURNAL_TIME {
             self.checkpoint()?;
         }
         Ok(())
@@ -113,6 +124,7 @@ impl StoredSink {
         state.journal.stored(self.index, self.position)?;
         state.replay.stored[self.index] = self.position;
         self.journaled = self.position;
+        self.journaled_at = Instant::now();
         Ok(())
     }
 
