@@ -8,7 +8,9 @@
 //! 3. [`proxy`] stands in front of any HTTP server and injects seeded faults;
 //! 4. [`parts`] starts real ones: docker-registry, dockerd, containerd, helm, skopeo, on an air-gapped network;
 //! 5. [`process`] runs `ferry-builder` and `ferry-installer` and keeps what they said and used;
-//! 6. [`fuzz_targets`] holds the bodies of the fuzz targets in `tests/fuzz/`.
+//! 6. [`workspace`] is the folder that a test works in;
+//! 7. [`forge`] puts hostile bundles together;
+//! 8. [`fuzz_targets`] holds the bodies of the fuzz targets in `tests/fuzz/`; [`samples`] is the data of `cargo xtask demo` and `bench`.
 //!
 //! Everything that is started here ends when its handle is dropped, and also when the test process is killed.
 
@@ -22,4 +24,6 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod registry;
+pub mod samples;
 pub mod server;
+pub mod workspace;

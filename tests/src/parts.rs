@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 pub use certificates::Certificates;
+pub(crate) use docker_registry::push;
 pub use docker_registry::{DockerRegistry, RegistrySetup};
 pub use node::Node;
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
+use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -32,24 +33,36 @@ impl Listening {
     pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(
         serve: impl FnOnce(TcpListener) -> F,
     ) -> Self {
-        let listener = runtime()
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .expect("a free port can be had on loopback");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        Self { address, task: runtime().spawn(serve(listener)) }
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), serve).expect("a free port can be had on loopback")
+    }
+
+    fn start_at<F: Future<Output = ()> + Send + 'static>(
+        address: SocketAddr,
+        serve: impl FnOnce(TcpListener) -> F,
+    ) -> Result<Self> {
+        let listener = runtime().block_on(TcpListener::bind(address)).with_context(|| address.to_string())?;
+        let address = listener.local_addr()?;
+        Ok(Self { address, task: runtime().spawn(serve(listener)) })
     }
 
     /// Runs an axum router.
     pub(crate) fn router(router: axum::Router) -> Self {
-        Self::start(|listener| async move {
-            axum::serve(listener, router).await.expect("axum's serve does not return errors");
-        })
+        Self::start(|listener| serve_router(listener, router))
+    }
+
+    /// Runs an axum router at this address.
+    pub(crate) fn router_at(address: SocketAddr, router: axum::Router) -> Result<Self> {
+        Self::start_at(address, |listener| serve_router(listener, router))
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+async fn serve_router(listener: TcpListener, router: axum::Router) {
+    axum::serve(listener, router).await.expect("axum's serve does not return errors");
 }
 
 impl Drop for Listening {

@@ -203,6 +203,28 @@ impl Image {
         }
     }
 
+    /// The index of one referrer, under the tag by which registries without the referrers API are asked, together
+    /// with the referrer itself.
+    pub fn referrers_index(repository: &str, tag: &str, referrer: &Image) -> Self {
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let document = referrer.root_document();
+        let index = Document::new(
+            media_type,
+            &json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [{
+                "mediaType": document.media_type,
+                "digest": document.digest,
+                "size": document.bytes.len(),
+            }]}),
+        );
+        Self {
+            repository: repository.to_owned(),
+            tag: tag.to_owned(),
+            root: index.digest,
+            documents: vec![document.clone(), index],
+            ..referrer.clone()
+        }
+    }
+
     /// The same image under another name.
     #[must_use]
     pub fn named(&self, repository: &str, tag: &str) -> Self {
