@@ -144,8 +144,8 @@ mod tests {
         };
         let index = site.get("/charts/index.yaml").await;
         assert_eq!((index.status, index.header("content-type")), (200, "application/yaml"));
-        assert_eq!(index.json(), entry("app-1.2.0%2Bbuild.tgz"));
-        assert_eq!(site.get("/index.yaml").await.json(), entry("charts/app-1.2.0%2Bbuild.tgz"));
+        assert_eq!(index.json(), entry("app-1.2.0+build.tgz"));
+        assert_eq!(site.get("/index.yaml").await.json(), entry("charts/app-1.2.0+build.tgz"));
 
         for path in ["/charts/app-1.2.0%2Bbuild.tgz", "/charts/app-1.2.0+build.tgz"] {
             let answer = site.get(path).await;

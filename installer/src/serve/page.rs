@@ -201,7 +201,7 @@ fn help(reach: &Reach) -> String {
             "<h3>docker <span>/etc/docker/daemon.json</span></h3><pre>{{\"insecure-registries\": [\"{host}\"]}}</pre>"
         ),
         Security::Https => format!(
-            "<h3>docker <span>/etc/docker/certs.d/{host}/ca.crt</span></h3><pre>docker pull {host}/…</pre>"
+            "<h3>docker</h3><pre>mkdir -p /etc/docker/certs.d/{host}\ncp ca.crt /etc/docker/certs.d/{host}/ca.crt</pre>"
         ),
     };
     let authority = match reach.security {
@@ -217,7 +217,7 @@ fn help(reach: &Reach) -> String {
          <div><h3>containerd <span>/etc/containerd/certs.d/_default/hosts.toml</span></h3>\
          <pre>[host.\"{scheme}://{host}\"]\n  capabilities = [\"pull\", \"resolve\"]{authority}</pre></div>\
          <div><h3>helm</h3><pre>helm repo add ferry {scheme}://{host}/charts\nhelm pull oci://{host}/charts/NAME{flag}</pre></div>\
-         <div><h3><span class=en>By an image’s own name</span><span class=zh>按镜像原名拉取</span></h3>\
+         <div><h3><b class=en>An image by its own name</b><b class=zh>按镜像原名拉取</b></h3>\
          <pre>docker pull {host}/docker.io/library/NAME:TAG</pre></div>"
     )
 }

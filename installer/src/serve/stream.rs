@@ -1,7 +1,7 @@
 //! Bodies: blobs, pulled out of their bundle chunk by chunk as fast as the client takes them.
 //!
-//! The one bridge between blocking reads and async writes. Of each body no more than two chunks are in memory: the one
-//! on its way to the client and the one that is read meanwhile.
+//! The one bridge between blocking reads and async writes. Of each body no more than this is in memory: what its reader
+//! reads at once (1 MiB), one chunk on its way to the client and one that waits behind it (128 KiB each).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use ferry_bundle::BlobReader;
 use ferry_model::event::Events;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::library::Content;
 use super::range::Selection;
@@ -19,12 +19,15 @@ use super::range::Selection;
 /// What is at most this large never waits behind large bodies: manifests, configs, indexes.
 const SMALL: u64 = 256 << 10;
 const SMALL_STREAMS: usize = 32;
+const READS: usize = 4;
 
 /// The bounds that all bodies share.
 #[derive(Debug)]
 pub(super) struct Streams {
     large: Arc<Semaphore>,
     small: Arc<Semaphore>,
+    /// Reads from disk at one moment. More would not be faster, only take more threads and their memory.
+    reading: Arc<Semaphore>,
     /// Reading a part hashes the whole blob first, once. Who wants another part of the same blob meanwhile waits for
     /// that instead of hashing it too. Locks are shared by digests with the same first byte.
     hashing: [Mutex<()>; 256],
@@ -36,6 +39,7 @@ impl Streams {
         Self {
             large: Arc::new(Semaphore::new(max_large.max(1))),
             small: Arc::new(Semaphore::new(SMALL_STREAMS)),
+            reading: Arc::new(Semaphore::new(READS)),
             hashing: std::array::from_fn(|_| Mutex::default()),
             events,
         }
@@ -52,14 +56,16 @@ impl Streams {
                 let (reading, permit) = match state {
                     State::Waiting => {
                         let permit = streams.permit(content.size).await;
-                        (spawn_blocking(move || streams.open(&content, selection).pull()), permit)
+                        let opener = Arc::clone(&streams);
+                        let reader = spawn_blocking(move || opener.open(&content, selection)).await?;
+                        (streams.pull(Box::new(reader)), permit)
                     }
                     State::Reading(reading, permit) => (reading, permit),
                 };
-                match reading.await? {
+                match reading.await?? {
                     Pulled::End => Ok(None),
                     Pulled::Chunk(chunk, reader) => {
-                        let next = spawn_blocking(move || reader.pull());
+                        let next = streams.pull(reader);
                         Ok(Some((chunk, State::Reading(next, permit))))
                     }
                     Pulled::Broken(cut) => Err(Box::<dyn std::error::Error + Send + Sync>::from(cut)),
@@ -69,8 +75,16 @@ impl Streams {
     }
 
     async fn permit(&self, size: u64) -> OwnedSemaphorePermit {
-        let semaphore = if size <= SMALL { &self.small } else { &self.large };
-        Arc::clone(semaphore).acquire_owned().await.expect("the semaphore is never closed")
+        acquire(if size <= SMALL { &self.small } else { &self.large }).await
+    }
+
+    /// Begins to read the next chunk, while the client still takes the one before.
+    fn pull(&self, reader: Box<Reader>) -> JoinHandle<Result<Pulled, JoinError>> {
+        let reading = Arc::clone(&self.reading);
+        tokio::spawn(async move {
+            let _turn = acquire(&reading).await;
+            spawn_blocking(move || reader.pull()).await
+        })
     }
 
     fn open(&self, content: &Content, selection: Selection) -> Reader {
@@ -91,9 +105,13 @@ impl Streams {
     }
 }
 
+async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(semaphore).acquire_owned().await.expect("the semaphore is never closed")
+}
+
 enum State {
     Waiting,
-    Reading(JoinHandle<Pulled>, OwnedSemaphorePermit),
+    Reading(JoinHandle<Result<Pulled, JoinError>>, OwnedSemaphorePermit),
 }
 
 enum Pulled {
@@ -109,12 +127,14 @@ struct Reader {
 }
 
 impl Reader {
-    fn pull(self) -> Pulled {
-        let Self { opened, name, events } = self;
+    fn pull(self: Box<Self>) -> Pulled {
+        let Self { opened, name, events } = *self;
         let pulled = opened.and_then(|mut reader| reader.next_chunk().map(|chunk| (chunk, reader)));
         match pulled {
             Ok((None, _)) => Pulled::End,
             Ok((Some(chunk), reader)) => {
+                // The reader's chunks are slices of the 1 MiB that it read at once, which a slow client would keep.
+                let chunk = Bytes::copy_from_slice(&chunk);
                 Pulled::Chunk(chunk, Box::new(Self { opened: Ok(reader), name, events }))
             }
             Err(error) => {

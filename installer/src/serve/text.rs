@@ -3,18 +3,23 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Percent-encodes a path, leaving its slashes.
+/// Percent-encodes a path, leaving its slashes, and the `+` of versions: helm names files after URLs.
 pub(super) fn encode_path(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/' => {
                 encoded.push(char::from(byte));
             }
             _ => _ = write!(encoded, "%{byte:02X}"),
         }
     }
     encoded
+}
+
+/// Encodes a value for a query.
+pub(super) fn encode_query(value: &str) -> String {
+    url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
 /// Escapes text for HTML, in elements and in quoted attributes.
@@ -53,7 +58,8 @@ mod tests {
 
     #[test]
     fn escapes() {
-        assert_eq!(encode_path("a b/中.md?#%"), "a%20b/%E4%B8%AD.md%3F%23%25");
+        assert_eq!(encode_path("a+b c/中.md?#%"), "a+b%20c/%E4%B8%AD.md%3F%23%25");
+        assert_eq!(encode_query("a+b c/中"), "a%2Bb+c%2F%E4%B8%AD");
         assert_eq!(escape_html("<a b=\"c\">&'"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39;");
         assert_eq!(
             attachment("docs/说\"明.md"),

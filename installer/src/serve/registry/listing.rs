@@ -8,7 +8,7 @@ use super::Query;
 use super::refusal::{Code, Refusal};
 use crate::serve::content::{json, set};
 use crate::serve::library::{Library, Repository};
-use crate::serve::text::encode_path;
+use crate::serve::text::{encode_path, encode_query};
 
 pub(super) fn catalog(library: &Library, query: &Query) -> Result<Response, Refusal> {
     let page = Page::cut(library.listed_repositories(), query)?;
@@ -21,7 +21,7 @@ pub(super) fn tags(name: &str, repository: &Repository, query: &Query) -> Result
     let document = json!({"name": name, "tags": page.items});
     let mut path = format!("/v2/{}/tags/list", encode_path(name));
     if let Some(namespace) = &query.namespace {
-        path = format!("{path}?ns={}", encode_path(namespace));
+        path = format!("{path}?ns={}", encode_query(namespace));
     }
     Ok(page.respond(&path, &document))
 }
@@ -50,7 +50,7 @@ impl<'a> Page<'a> {
         let mut response = json("application/json", document);
         if let (Some(count), Some(last)) = (self.next, self.items.last()) {
             let joint = if path.contains('?') { '&' } else { '?' };
-            let link = format!("<{path}{joint}n={count}&last={}>; rel=\"next\"", encode_path(last));
+            let link = format!("<{path}{joint}n={count}&last={}>; rel=\"next\"", encode_query(last));
             set(response.headers_mut(), LINK, &link);
         }
         response

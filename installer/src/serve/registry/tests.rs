@@ -91,8 +91,8 @@ async fn lists_in_pages() {
     assert_eq!(all.json(), json!({"repositories": ["charts/app", "library/registry", "team/renamed/app"]}));
     let first = site.get("/v2/_catalog?n=2").await;
     assert_eq!(first.json(), json!({"repositories": ["charts/app", "library/registry"]}));
-    assert_eq!(first.header("link"), "</v2/_catalog?n=2&last=library/registry>; rel=\"next\"");
-    let second = site.get("/v2/_catalog?n=2&last=library/registry").await;
+    assert_eq!(first.header("link"), "</v2/_catalog?n=2&last=library%2Fregistry>; rel=\"next\"");
+    let second = site.get("/v2/_catalog?n=2&last=library%2Fregistry").await;
     assert_eq!(second.json(), json!({"repositories": ["team/renamed/app"]}));
     assert_eq!(second.header("link"), "");
     let tags = site.get("/v2/quay.io/team/app/tags/list").await;
