@@ -5,7 +5,9 @@ use super::{Cli, PROGRAM};
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  ferry-installer completion bash > /etc/bash_completion.d/ferry-installer")]
+#[command(
+    after_help = "Example:\n  ferry-installer completion bash > /etc/bash_completion.d/ferry-installer"
+)]
 pub(super) struct Args {
     /// The shell.
     shell: clap_complete::Shell,

@@ -11,7 +11,9 @@ use crate::serve::{AccessLog, ServeOptions, Tls, serve};
 
 /// Serve bundles where they lie: a read-only registry, helm repository and file server
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n  ferry-installer serve a.ferry.tar.zst b.ferry.tar.zst --tls-generate registry.corp,10.0.0.5 --tls-directory /etc/ferry/tls\n\nA browser finds the contents at the root, with commands to copy.")]
+#[command(
+    after_help = "Examples:\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n  ferry-installer serve a.ferry.tar.zst b.ferry.tar.zst --tls-generate registry.corp,10.0.0.5 --tls-directory /etc/ferry/tls\n\nA browser finds the contents at the root, with commands to copy."
+)]
 pub(super) struct Args {
     /// The bundles; where two have the same tag, the later one counts.
     #[arg(required = true)]
@@ -44,7 +46,9 @@ pub(super) struct Args {
 impl Args {
     fn tls(&self) -> Tls {
         match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => Tls::Files { certificate: certificate.clone(), key: key.clone() },
+            (Some(certificate), Some(key)) => {
+                Tls::Files { certificate: certificate.clone(), key: key.clone() }
+            }
             _ if self.tls_generate.is_empty() => Tls::None,
             _ => Tls::Generated { names: self.tls_generate.clone(), directory: self.tls_directory.clone() },
         }
@@ -53,7 +57,8 @@ impl Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let trust = args.trust.trust()?;
-    let bundles = args.bundles.iter().map(|path| Bundle::open(path, &trust)).collect::<Result<Vec<_>, _>>()?;
+    let bundles =
+        args.bundles.iter().map(|path| Bundle::open(path, &trust)).collect::<Result<Vec<_>, _>>()?;
     let mut options = ServeOptions::new(args.listen);
     options.tls = args.tls();
     options.max_streams = args.max_streams;

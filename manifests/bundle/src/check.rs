@@ -1,6 +1,6 @@
 //! Whether a catalog is consistent with itself and with the file, judged from sizes and names alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ferry_model::catalog::{Blob, Catalog, Chart, Encoding, File, Image, Manifest};
 use ferry_model::{Digest, ImageReference, SitePath};
@@ -15,10 +15,11 @@ fn inconsistent(problem: String) -> Error {
     Error::Inconsistent(problem)
 }
 
-pub(crate) fn check(catalog: &Catalog, locator: &Locator) -> Result<(), Error> {
+/// Checks all, and gives back where each blob stands in the catalog's list.
+pub(crate) fn check(catalog: &Catalog, locator: &Locator) -> Result<HashMap<Digest, usize>, Error> {
     let known = check_places(catalog, locator)?;
     let needed = |owner: &str, digest: &Digest| {
-        if known.contains(digest) {
+        if known.contains_key(digest) {
             Ok(())
         } else {
             Err(inconsistent(format!("{owner} needs {digest}, which is not there")))
@@ -50,18 +51,18 @@ pub(crate) fn check(catalog: &Catalog, locator: &Locator) -> Result<(), Error> {
             return Err(inconsistent(format!("the file {} is there twice", file.path)));
         }
     }
-    Ok(())
+    Ok(known)
 }
 
 /// Every blob once, each exactly where the sizes before it put it: so none overlaps, none lies out of the file, and
 /// none was moved.
-fn check_places(catalog: &Catalog, locator: &Locator) -> Result<HashSet<Digest>, Error> {
-    let mut known = HashSet::with_capacity(catalog.blobs.len());
+fn check_places(catalog: &Catalog, locator: &Locator) -> Result<HashMap<Digest, usize>, Error> {
+    let mut known = HashMap::with_capacity(catalog.blobs.len());
     let mut previous = layout::OCI_LAYOUT_CONTENT.len() as u64;
     let mut end = layout::joint_size(None) + frame::raw_size(previous);
-    for blob in &catalog.blobs {
+    for (index, blob) in catalog.blobs.iter().enumerate() {
         check_blob(blob)?;
-        if !known.insert(blob.digest) {
+        if known.insert(blob.digest, index).is_some() {
             return Err(inconsistent(format!("blob {} is there twice", blob.digest)));
         }
         let expected = end + layout::joint_size(Some(previous));

@@ -59,8 +59,7 @@ impl Bundle {
         }
         let signature = read_signature(&volumes, &locator, &catalog, trust.public_key.as_ref())?;
         let catalog = parse(&catalog)?;
-        check::check(&catalog, &locator)?;
-        let index = catalog.blobs.iter().enumerate().map(|(index, blob)| (blob.digest, index)).collect();
+        let index = check::check(&catalog, &locator)?;
         let inner = Inner { volumes, locator, catalog, signature, index, verified: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -204,20 +203,28 @@ fn read_signature(
     signature::check(catalog, &text, key)
 }
 
+/// Parses the catalog. Only when that fails is its header read alone, so that a newer catalog gets a clear answer and
+/// a large one is not read twice.
 fn parse(text: &[u8]) -> Result<Catalog, Error> {
-    /// Read first, so that a newer catalog gets a clear answer.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Header {
         format_version: FormatVersion,
     }
-    let header: Header = serde_json::from_slice(text).map_err(Error::CatalogForm)?;
-    if !header.format_version.readable_by(CATALOG_VERSION) {
-        return Err(Error::Version {
-            what: "the catalog",
-            found: header.format_version,
-            known: CATALOG_VERSION,
-        });
+    let readable = |found: FormatVersion| {
+        if found.readable_by(CATALOG_VERSION) {
+            Ok(())
+        } else {
+            Err(Error::Version { what: "the catalog", found, known: CATALOG_VERSION })
+        }
+    };
+    match serde_json::from_slice::<Catalog>(text) {
+        Ok(catalog) => readable(catalog.format_version).map(|()| catalog),
+        Err(error) => {
+            if let Ok(header) = serde_json::from_slice::<Header>(text) {
+                readable(header.format_version)?;
+            }
+            Err(Error::CatalogForm(error))
+        }
     }
-    serde_json::from_slice(text).map_err(Error::CatalogForm)
 }

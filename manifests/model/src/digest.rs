@@ -63,22 +63,29 @@ impl Digest {
             return Err(form());
         }
         let mut bytes = [0; 32];
+        let mut all = 0;
         for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            *byte =
-                nibble(pair[0]).zip(nibble(pair[1])).map(|(high, low)| high << 4 | low).ok_or_else(form)?;
+            let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+            *byte = high << 4 | low;
+            all |= high | low;
         }
-        Ok(Self(bytes))
+        if all & NO_NIBBLE == 0 { Ok(Self(bytes)) } else { Err(form()) }
     }
 }
 
-/// The value of a lower-case hex digit; upper case is not canonical, so not a digest.
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// Marks what is no lower-case hex digit; upper case is not canonical, so not a digest.
+const NO_NIBBLE: u8 = 0x80;
+
+/// The values of the hex digits. A table, because a large catalog has hundreds of thousands of digests.
+const NIBBLES: [u8; 256] = {
+    let mut table = [NO_NIBBLE; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    table
+};
 
 /// Keeps hostile input out of error messages.
 fn clip(text: &str) -> String {

@@ -93,7 +93,7 @@ fn write_tail(
     key: Option<&SecretKey>,
 ) -> Result<(Digest, u64), Error> {
     tail.member(layout::INDEX, &oci_index(catalog))?;
-    let text = serde_json::to_vec_pretty(catalog).expect("a catalog has only strings and numbers");
+    let text = serde_json::to_vec(catalog).expect("a catalog has only strings and numbers");
     let catalog_digest = Digest::of(&text);
     let catalog_place = tail.member(layout::CATALOG, &text)?;
     let signature = match key {
