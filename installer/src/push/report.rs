@@ -13,6 +13,9 @@ use super::item::{Item, ItemKind};
 use super::plan::Plan;
 use super::{Failed, Target};
 
+/// Failures that are shown to people one by one.
+const MAX_LISTED: usize = 20;
+
 /// What a push did, for people and for scripts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,14 +159,20 @@ impl PushReport {
         let seconds = self.duration_ms as f64 / 1000.0;
         let _ = writeln!(text, "{sums}; in {seconds:.1} s");
         let mut hints: Vec<&str> = Vec::new();
-        for (item, failure) in self.items.iter().filter_map(|item| Some((item, item.failure.as_ref()?))) {
-            let _ = writeln!(text, "failed: {}: {}", item.reference, failure.message);
+        let failures = || self.items.iter().filter_map(|item| Some((item, item.failure.as_ref()?)));
+        for (number, (item, failure)) in failures().enumerate() {
+            if number < MAX_LISTED {
+                let _ = writeln!(text, "failed: {}: {}", item.reference, failure.message);
+            }
             hints.extend(failure.hints.iter().map(String::as_str));
+        }
+        if let Some(more) = failures().count().checked_sub(MAX_LISTED).filter(|&more| more > 0) {
+            let _ = writeln!(text, "failed: {more} more; --output json lists all");
         }
         // Many failures tend to have one cause.
         hints.sort_unstable();
         hints.dedup();
-        for hint in hints {
+        for hint in hints.iter().take(MAX_LISTED) {
             let _ = writeln!(text, "  hint: {hint}");
         }
         if self.is_complete() {

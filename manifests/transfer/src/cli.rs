@@ -34,6 +34,9 @@ pub struct NetworkArgs {
         hide = true
     )]
     pub stall_timeout: f64,
+    /// Give up on an answer to an upload's last byte after this many seconds, and try again.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300.0, env = "FERRY_COMMIT_TIMEOUT", hide = true)]
+    pub commit_timeout: f64,
     /// The first pause before trying again, in milliseconds.
     #[arg(
         long,
@@ -53,12 +56,14 @@ impl NetworkArgs {
             Some((host, path)) => CaFile { host: Some(host.to_owned()), path: path.into() },
             None => CaFile { host: None, path: text.into() },
         };
+        let seconds = |number: f64| Duration::from_secs_f64(number.clamp(0.01, 86_400.0));
         let mut options = Options {
             plain_http: self.plain_http.clone(),
             ca_files: self.ca_file.iter().map(ca_file).collect(),
             auth_file: self.authfile.clone(),
             connections_per_host: self.jobs,
-            stall_timeout: Duration::from_secs_f64(self.stall_timeout.clamp(0.01, 86_400.0)),
+            stall_timeout: seconds(self.stall_timeout),
+            commit_timeout: seconds(self.commit_timeout),
             ..Options::default()
         };
         options.retry.base = Duration::from_millis(self.retry_base);

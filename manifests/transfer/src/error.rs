@@ -355,8 +355,11 @@ impl Failure for Error {
             Self::UploadTooLarge { .. } => {
                 "raise the limit of the proxy in front of the registry (nginx: client_max_body_size)".into()
             }
-            Self::Refused { status: 400, message, .. } if message.contains("HTTPS server") => {
-                "the host speaks TLS: leave out --plain-http for it".into()
+            // What TLS servers answer to plain HTTP; to HEAD they cannot say so in words.
+            Self::Refused { url, status: 400, message }
+                if url.is_plain() && (message.is_empty() || message.contains("HTTPS")) =>
+            {
+                format!("{} may speak TLS: leave out --plain-http for it", url.host())
             }
             Self::Server { status: 507, .. } => "the registry's disk is full".into(),
             Self::WrongDigest { .. } | Self::WrongSize { .. } => {

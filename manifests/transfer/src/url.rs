@@ -16,6 +16,11 @@ impl SafeUrl {
         let rest = self.0.split_once("://").map_or(&*self.0, |(_, rest)| rest);
         rest.split(['/', '?']).next().unwrap_or_default()
     }
+
+    /// Whether it is not protected by TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.starts_with("http://")
+    }
 }
 
 impl From<&Url> for SafeUrl {
