@@ -8,6 +8,7 @@ mod init;
 mod inspect;
 mod keygen;
 mod lock;
+mod schema;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +44,7 @@ enum Command {
     Verify(verify::Args),
     Diff(diff::Args),
     Keygen(keygen::Args),
+    Schema(schema::Args),
     Completion(completion::Args),
 }
 
@@ -71,6 +73,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Verify(args) => verify::run(&args, global),
         Command::Diff(args) => diff::run(&args, global),
         Command::Keygen(args) => keygen::run(&args, global),
+        Command::Schema(args) => Ok(schema::run(&args)),
         Command::Completion(args) => Ok(completion::run(&args)),
     }
 }

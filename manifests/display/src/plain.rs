@@ -142,7 +142,7 @@ mod tests {
              fetch: 1 task, 1.2 GiB in 16 s, 80.0 MiB/s; 1 skipped (512.0 MiB); 1 retry; 1 failed\n\
              sign\n\
              sign: still working, 5.0 s\n\
-             sign: 0 tasks, 0 B in 6.0 s, 0 B/s\n"
+             sign: done in 6.0 s\n"
         );
     }
 

@@ -211,9 +211,10 @@ impl Stage {
     pub(crate) fn announcement(&self) -> String {
         let parts: Vec<String> = self
             .bytes
+            .filter(|bytes| *bytes > 0)
             .map(|bytes| ByteSize(bytes).to_string())
             .into_iter()
-            .chain(self.tasks.map(tasks))
+            .chain(self.tasks.filter(|count| *count > 0).map(tasks))
             .collect();
         if parts.is_empty() { self.name.to_owned() } else { format!("{}: {}", self.name, parts.join(", ")) }
     }
@@ -266,14 +267,18 @@ impl Stage {
     /// `fetch: 30 tasks, 3.1 GiB in 4 min 12 s, 12.6 MiB/s; 2 skipped (1.1 GiB); 1 retry`.
     fn summary(&self, unfinished: usize, now: Instant) -> String {
         let took = now.saturating_duration_since(self.since);
-        let mut text = format!(
-            "{}: {}, {} in {}, {}",
-            self.name,
-            tasks(self.finished),
-            ByteSize(self.moved),
-            duration(took),
-            rate(per_second(self.moved, took))
-        );
+        // What a stage does not count is not worth a zero.
+        let mut text = format!("{}: ", self.name);
+        if self.finished > 0 {
+            let _ = write!(text, "{}, ", tasks(self.finished));
+        }
+        let _ = match self.moved {
+            0 => write!(text, "done in {}", duration(took)),
+            moved => {
+                let rate = rate(per_second(moved, took));
+                write!(text, "{} in {}, {rate}", ByteSize(moved), duration(took))
+            }
+        };
         if self.skipped > 0 {
             let _ = write!(text, "; {} skipped ({})", self.skipped, ByteSize(self.skipped_bytes));
         }
