@@ -35,7 +35,14 @@ pub struct NetworkArgs {
     )]
     pub stall_timeout: f64,
     /// Give up on an answer to an upload's last byte after this many seconds, and try again.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300.0, env = "FERRY_COMMIT_TIMEOUT", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = 300.0,
+        env = "FERRY_COMMIT_TIMEOUT",
+        hide = true
+    )]
     pub commit_timeout: f64,
     /// The first pause before trying again, in milliseconds.
     #[arg(
