@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use ferry_model::failure::Failure as _;
 use http::HeaderValue;
 use url::Url;
 
@@ -99,9 +100,16 @@ impl Authenticator {
         service: &S,
     ) -> Result<Option<Grant>, Error> {
         let challenge = locked(&self.challenges).get(access.origin.as_str()).cloned();
-        match challenge {
-            Some(challenge) => self.obtain(access, &challenge, None, service).await.map(Some),
-            None => Ok(None),
+        let Some(challenge) = challenge else { return Ok(None) };
+        match self.obtain(access, &challenge, None, service).await {
+            Ok(grant) => Ok(Some(grant)),
+            Err(error) if error.class().is_retryable() => Err(error),
+            // Asked for before anybody wanted it here: this request may do without, and if not, its 401 will say so.
+            Err(error) => {
+                tracing::debug!(%error, "going on without");
+                locked(&self.challenges).remove(access.origin.as_str());
+                Ok(None)
+            }
         }
     }
 

@@ -312,6 +312,7 @@ impl Failure for Error {
             | Self::Interrupted { .. }
             | Self::Truncated { .. } => Class::Transient,
             Self::WrongSize { .. } | Self::WrongDigest { .. } => Class::Verification,
+            Self::Refused { message, .. } if message.contains("DIGEST_INVALID") => Class::Verification,
             Self::Refused { .. }
             | Self::Tls { .. }
             | Self::TooLarge { .. }

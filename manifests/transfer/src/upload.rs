@@ -132,12 +132,24 @@ impl Repository {
         let call = Call::new(Method::PUT, url.clone(), &access)
             .header(header::CONTENT_TYPE, content_type)
             .body(Payload::Bytes(bytes));
-        let reply = self.client.request(&call).await?;
-        match reply.header(CONTENT_DIGEST).and_then(|announced| announced.parse().ok()) {
-            Some(actual) if actual != digest => {
-                Err(Error::WrongDigest { url: (&url).into(), expected: digest, actual })
+        let mut tries = 1..=2;
+        loop {
+            let reply = self.client.request(&call).await?;
+            match reply.header(CONTENT_DIGEST).and_then(|announced| announced.parse().ok()) {
+                // Something on the way changed it, and the tag now names that: worth a second try.
+                Some(actual) if actual != digest => {
+                    tries.next();
+                    if tries.is_empty() {
+                        return Err(Error::WrongDigest { url: (&url).into(), expected: digest, actual });
+                    }
+                }
+                _ => {
+                    return Ok(PushedManifest {
+                        digest,
+                        lists_referrers: reply.header(OCI_SUBJECT).is_some(),
+                    });
+                }
             }
-            _ => Ok(PushedManifest { digest, lists_referrers: reply.header(OCI_SUBJECT).is_some() }),
         }
     }
 }

@@ -55,6 +55,20 @@ async fn a_no_is_final_and_says_what_to_try() {
 }
 
 #[tokio::test]
+async fn a_stray_challenge_harms_one_request_alone() {
+    // A proxy on the way that wants a login once, in front of a registry that wants none.
+    let server = Server::start(|request, number| match (number, request.path.starts_with("/token")) {
+        (_, true) => Answer::status(404),
+        (0, _) => token_challenge(request.header("host")),
+        _ => Answer::ok(b"{}").header("content-type", MANIFEST),
+    })
+    .await;
+    let repository = client(&server).repository(&server.host, "a");
+    assert_eq!(repository.manifest("1").await.unwrap_err().class(), Class::NotFound);
+    repository.manifest("1").await.unwrap();
+}
+
+#[tokio::test]
 async fn redirects_do_not_carry_who_we_are() {
     let blob = b"content of a blob";
     let storage = Server::start(move |request, _| {

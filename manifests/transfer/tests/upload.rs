@@ -236,6 +236,8 @@ async fn manifests() {
     assert!(!put("1.0").await.unwrap().lists_referrers);
     assert!(put("subject").await.unwrap().lists_referrers);
     assert!(matches!(put("lie").await, Err(Error::WrongDigest { .. })));
+    let lies = server.lines().iter().filter(|line| line.ends_with("lie")).count();
+    assert_eq!(lies, 2, "a tag that names the wrong thing is worth a second try");
     let request = &server.requests()[0];
     assert_eq!(
         (request.header("content-type"), request.body.as_slice()),
