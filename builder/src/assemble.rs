@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ferry_bundle::{
-    Assembly, AssemblyOptions, BlobPlan, BlobState, Bundle, Finished, SecretKey, SignatureState, Trust,
+    Assembly, AssemblyOptions, BlobPlan, BlobState, Bundle, Finished, Salvage, SecretKey, SignatureState,
+    Trust,
 };
 use ferry_model::catalog::{CATALOG_VERSION, Catalog, Chart, Encoding, File, Image, Missing};
 use ferry_model::event::Events;
@@ -79,7 +80,8 @@ pub async fn build(request: Request) -> Result<Report, Error> {
     let options =
         AssemblyOptions { path: request.output.clone(), volume_size: request.volume_size, lock: lock_digest };
     let assembly = open(options, &request)?;
-    announce(&request, &assembly)?;
+    let salvage = Salvage::open(&request.output)?.map(Arc::new);
+    announce(&request, &assembly, salvage.as_deref())?;
     warn_of_quota(&request, &assembly).await;
     let lock = Arc::new(request.lock);
     let assembly = Arc::new(assembly);
@@ -89,6 +91,7 @@ pub async fn build(request: Request) -> Result<Report, Error> {
         folder: request.folder,
         kept: request.kept,
         reuse: request.reuse,
+        salvage: salvage.clone(),
         archives: Mutex::default(),
     };
     let fetch = Fetch {
@@ -103,6 +106,9 @@ pub async fn build(request: Request) -> Result<Report, Error> {
     request.events.stage("finish", None, None);
     let (catalog, key) = (catalog(&lock, lock_digest), request.key);
     let finished = tokio::task::block_in_place(|| assembly.finish(catalog, key.as_ref()))?;
+    if let Some(salvage) = salvage.and_then(Arc::into_inner) {
+        salvage.remove()?;
+    }
     report(&lock, finished, key.as_ref())
 }
 
@@ -146,8 +152,10 @@ fn open(options: AssemblyOptions, request: &Request) -> Result<Assembly, Error> 
     let plans: Vec<BlobPlan> = request.lock.blobs.iter().map(plan).collect();
     match Assembly::open(options.clone(), plans.clone()) {
         Err(ferry_bundle::Error::OtherPartial { path }) => {
-            request.events.warn(format!("{} belongs to another lock; starting over", path.display()));
-            Assembly::discard(&options)?;
+            let text =
+                format!("{} belongs to another lock; what both have is taken from there", path.display());
+            request.events.note(text);
+            Salvage::set_aside(&options)?;
             Ok(Assembly::open(options, plans)?)
         }
         other => Ok(other?),
@@ -155,7 +163,7 @@ fn open(options: AssemblyOptions, request: &Request) -> Result<Assembly, Error> 
 }
 
 /// Bytes to fetch, bytes to write, bytes free: said before anything starts.
-fn announce(request: &Request, assembly: &Assembly) -> Result<(), Error> {
+fn announce(request: &Request, assembly: &Assembly, salvage: Option<&Salvage>) -> Result<(), Error> {
     let (mut fetch, mut write, mut surely, mut blobs, mut reused) = (0, 0, 0, 0_u64, 0);
     for (index, blob) in request.lock.blobs.iter().enumerate() {
         let BlobState::Begun(have) = assembly.state(index) else { continue };
@@ -167,7 +175,8 @@ fn announce(request: &Request, assembly: &Assembly) -> Result<(), Error> {
         }
         let remote =
             matches!(blob.source, BlobSource::Url(_) | BlobSource::Blob(_) | BlobSource::Manifest(_));
-        if request.reuse.iter().any(|bundle| bundle.blob(&blob.digest).is_some()) {
+        let salvaged = salvage.is_some_and(|salvage| salvage.holds(&blob.digest));
+        if salvaged || request.reuse.iter().any(|bundle| bundle.blob(&blob.digest).is_some()) {
             reused += left;
         } else if remote && !request.kept.contains_key(&blob.digest) {
             fetch += left;
@@ -184,7 +193,7 @@ fn announce(request: &Request, assembly: &Assembly) -> Result<(), Error> {
         folder.display()
     );
     if reused > 0 {
-        text = format!("{text}; {} come from earlier bundles", ByteSize(reused));
+        text = format!("{text}; {} come from earlier bundles and runs", ByteSize(reused));
     }
     request.events.note(text);
     match free {

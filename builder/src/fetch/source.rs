@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use ferry_bundle::Bundle;
+use ferry_bundle::{Bundle, Salvage};
 use ferry_model::event::{Events, Task};
 use ferry_model::lock::{BlobSource, LockedBlob};
 use ferry_model::{Digest, ImageReference};
@@ -29,6 +29,8 @@ pub struct Sources {
     pub kept: HashMap<Digest, Bytes>,
     /// Earlier bundles that hold some of the blobs.
     pub reuse: Vec<Bundle>,
+    /// What a run with another lock left.
+    pub salvage: Option<Arc<Salvage>>,
     /// Archives, opened on first use.
     pub archives: Mutex<HashMap<String, Arc<Archive>>>,
 }
@@ -62,6 +64,30 @@ impl Sources {
         if let Some(bytes) = self.kept.get(&blob.digest) {
             return local(blob, "a document", resume, sink, task, |feed| feed_bytes(feed, bytes));
         }
+        if let Some(salvage) = self.salvage.as_ref().filter(|salvage| salvage.holds(&blob.digest)) {
+            let taken = local(blob, "the earlier run", resume.clone(), sink, task, |feed| {
+                let position = feed.resume.position;
+                salvage.read(&blob.digest, position, &mut |chunk| feed.take(chunk))
+            });
+            if taken.is_ok() {
+                return taken;
+            }
+            // A crash of the machine can leave less than the journal says. The source has it still.
+            sink.restart().map_err(Error::io("writing", &self.folder))?;
+            task.reset(0);
+            return self.fetch_anew(blob, Resume::default(), sink, task).await;
+        }
+        self.fetch_anew(blob, resume, sink, task).await
+    }
+
+    /// From an earlier bundle or the blob's own source.
+    async fn fetch_anew(
+        &self,
+        blob: &LockedBlob,
+        resume: Resume,
+        sink: &mut dyn Sink,
+        task: &Task,
+    ) -> Result<Digest, Error> {
         if let Some(bundle) = self.reuse.iter().find(|bundle| bundle.blob(&blob.digest).is_some()) {
             return local(blob, &bundle.path().display().to_string(), resume, sink, task, |feed| {
                 feed_bundle(feed, bundle, blob)

@@ -1,6 +1,6 @@
 //! Writing a bundle: laid out from the lock, filled in any order, resumable at any instruction.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ferry_model::Digest;
@@ -18,8 +18,8 @@ mod tail;
 
 pub use sink::{CompressedSink, StoredSink};
 
-const PARTIAL: &str = ".partial";
-const JOURNAL: &str = ".partial.journal";
+pub(crate) const PARTIAL: &str = ".partial";
+pub(crate) const JOURNAL: &str = ".partial.journal";
 
 /// How to write a bundle.
 #[derive(Clone, Debug)]
@@ -142,24 +142,6 @@ impl Assembly {
         Ok(assembly)
     }
 
-    /// Removes what an earlier process left under `path`, so that [`Assembly::open`] starts over.
-    pub fn discard(options: &AssemblyOptions) -> Result<(), Error> {
-        let folder =
-            options.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = options.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let entries = std::fs::read_dir(folder).map_err(Error::io("reading", folder))?;
-        for entry in entries {
-            let entry = entry.map_err(Error::io("reading", folder))?;
-            let found = entry.file_name().to_string_lossy().into_owned();
-            let ours =
-                found.strip_prefix(&name).is_some_and(|rest| rest == JOURNAL || is_partial_suffix(rest));
-            if ours {
-                std::fs::remove_file(entry.path()).map_err(Error::io("removing", entry.path()))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Believes what the journal says; after a restart of the machine, only what can be hashed again.
     fn restore(&self) -> Result<(), Error> {
         let rebooted = self.shared.lock().replay.rebooted;
@@ -201,7 +183,8 @@ impl Assembly {
         state.replay.finishing = false;
         let volume_size = self.shared.options.volume_size.unwrap_or(0);
         let State { journal, replay, .. } = &mut *state;
-        journal.rewrite(self.shared.options.lock, volume_size, replay)
+        journal
+            .rewrite(self.shared.options.lock, volume_size, replay, |index| self.shared.stored_place(index))
     }
 
     /// How far a blob is.
@@ -256,6 +239,12 @@ impl Shared {
             .map_or(layout::OCI_LAYOUT_CONTENT.len() as u64, |previous| self.blobs[previous].size)
     }
 
+    /// Where a stored blob lies, as the journal notes it.
+    fn stored_place(&self, index: usize) -> Option<(Digest, u64, u64)> {
+        let offset = self.offsets.get(index)?;
+        Some((self.blobs[index].digest, *offset, self.blobs[index].size))
+    }
+
     /// Fixes where a compressed blob's frames begin: behind its joint.
     fn place_compressed(&self, state: &mut State, index: usize) {
         state.lane_offset += layout::joint_size(Some(self.previous_size(index)));
@@ -289,15 +278,6 @@ impl Shared {
             _ => state.replay.frames[index].clone(),
         }
     }
-}
-
-/// `.partial`, or `.NNN.partial`.
-fn is_partial_suffix(rest: &str) -> bool {
-    let number = rest.strip_suffix(PARTIAL);
-    number.is_some_and(|number| {
-        number.is_empty()
-            || number.strip_prefix('.').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
-    })
 }
 
 /// A kill while files were renamed leaves some under their final names.

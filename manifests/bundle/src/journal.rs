@@ -4,7 +4,8 @@
 //! ferry-journal 1 <boot> <lock> <volume size or 0>
 //! stored <index> <bytes>          content bytes of a stored blob that are in the file
 //! frame <index> <stored> <bytes>  one more frame of a compressed blob, and its content bytes
-//! done <index>                    a blob is complete and its digest was right
+//! done <index> [<digest> <offset> <bytes>]   a blob is complete and its digest was right; where, if it is stored
+//! restart <index>                 the frames of a compressed blob are void
 //! finishing                       all blobs are done; files may have their final names
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! machine can lose data that a line speaks of, and then `<boot>` (the kernel's boot id) differs, and everything is
 //! hashed again before it is believed.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -105,7 +107,13 @@ impl Journal {
     }
 
     /// Writes the journal anew after a restart of the machine, with what was hashed again and found right.
-    pub(crate) fn rewrite(&mut self, lock: Digest, volume_size: u64, replay: &Replay) -> Result<(), Error> {
+    pub(crate) fn rewrite(
+        &mut self,
+        lock: Digest,
+        volume_size: u64,
+        replay: &Replay,
+        place: impl Fn(usize) -> Option<(Digest, u64, u64)>,
+    ) -> Result<(), Error> {
         self.start(&boot_id(), lock, volume_size)?;
         for index in 0..replay.done.len() {
             if replay.stored[index] > 0 {
@@ -113,7 +121,7 @@ impl Journal {
             }
             replay.frames[index].iter().try_for_each(|frame| self.frame(index, *frame))?;
             if replay.done[index] {
-                self.done(index)?;
+                self.done(index, place(index))?;
             }
         }
         Ok(())
@@ -132,8 +140,12 @@ impl Journal {
         self.line(&format!("restart {index}"))
     }
 
-    pub(crate) fn done(&mut self, index: usize) -> Result<(), Error> {
-        self.line(&format!("done {index}"))
+    /// `place` says where a stored blob lies, for a later run with another layout.
+    pub(crate) fn done(&mut self, index: usize, place: Option<(Digest, u64, u64)>) -> Result<(), Error> {
+        match place {
+            Some((digest, offset, size)) => self.line(&format!("done {index} {digest} {offset} {size}")),
+            None => self.line(&format!("done {index}")),
+        }
     }
 
     pub(crate) fn finishing(&mut self) -> Result<(), Error> {
@@ -179,4 +191,37 @@ impl Replay {
             _ => {}
         }
     }
+}
+
+/// The volume size (`None` for one file) and the words of each further line of a journal that is not in use.
+fn read_lines(path: &Path) -> Result<(Option<u64>, String), Error> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    let header = text.lines().next().unwrap_or_default();
+    let volume_size = header.rsplit(' ').next().and_then(|word| word.parse().ok()).filter(|size| *size > 0);
+    Ok((volume_size, text))
+}
+
+/// The files that a run wrote, whose journal this is.
+pub(crate) fn volume_paths(journal: &Path, base: &Path, suffix: &str) -> Result<Vec<PathBuf>, Error> {
+    let (volume_size, _) = read_lines(journal)?;
+    let with_number = |index: usize| PathBuf::from(format!("{}.{:03}{suffix}", base.display(), index + 1));
+    Ok(match volume_size {
+        None => vec![PathBuf::from(format!("{}{suffix}", base.display()))],
+        // Volumes are created on first use and in any order, so there may be gaps.
+        Some(_) => (0..crate::volumes::MAX_VOLUMES).map(with_number).filter(|path| path.exists()).collect(),
+    })
+}
+
+/// Offset and size of stored blobs.
+pub(crate) type Places = HashMap<Digest, (u64, u64)>;
+
+/// The volume size and the finished stored blobs of a run.
+pub(crate) fn finished_blobs(journal: &Path) -> Result<(Option<u64>, Places), Error> {
+    let (volume_size, text) = read_lines(journal)?;
+    let parse = |line: &str| {
+        let mut words = line.strip_prefix("done ")?.split(' ').skip(1);
+        let digest = words.next()?.parse().ok()?;
+        Some((digest, (words.next()?.parse().ok()?, words.next()?.parse().ok()?)))
+    };
+    Ok((volume_size, text.lines().filter_map(parse).collect()))
 }

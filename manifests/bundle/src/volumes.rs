@@ -14,7 +14,7 @@ use crate::Error;
 /// What the list of volumes is called, behind the bundle's name.
 pub const VOLUMES_SUFFIX: &str = ".volumes.json";
 /// The most volumes that are accepted.
-const MAX_VOLUMES: u64 = 9_999;
+pub(crate) const MAX_VOLUMES: usize = 9_999;
 /// The largest list that is read: far more than [`MAX_VOLUMES`] entries need.
 const MAX_LIST: u64 = 4 << 20;
 
@@ -149,7 +149,7 @@ impl Volumes {
     fn open_numbered(base: &Path) -> Result<Self, Error> {
         let mut parts = Vec::new();
         let mut sizes = Vec::new();
-        for index in 0..usize::try_from(MAX_VOLUMES).expect("fits") {
+        for index in 0..MAX_VOLUMES {
             let path = numbered(base, index);
             match File::open(&path) {
                 Ok(file) => {
@@ -183,8 +183,9 @@ impl Volumes {
             return Ok(Self { parts: vec![Part::new(with_suffix(base, suffix))], part_size: u64::MAX });
         };
         let count = most.div_ceil(part_size);
-        if count > MAX_VOLUMES {
-            return Err(Error::Limit { what: "the number of volumes", value: count, limit: MAX_VOLUMES });
+        let limit = MAX_VOLUMES as u64;
+        if count > limit {
+            return Err(Error::Limit { what: "the number of volumes", value: count, limit });
         }
         let parts = (0..usize::try_from(count).expect("checked"))
             .map(|index| Part::new(with_suffix(&numbered(base, index), suffix)));
@@ -302,7 +303,7 @@ fn read_list(path: &Path) -> Result<VolumeList, Error> {
     let text = std::fs::read(path).map_err(Error::io("reading", path))?;
     let list: VolumeList =
         serde_json::from_slice(&text).map_err(|_| not_a_list("its list of volumes cannot be read"))?;
-    if list.volumes.is_empty() || list.volumes.len() as u64 > MAX_VOLUMES {
+    if list.volumes.is_empty() || list.volumes.len() > MAX_VOLUMES {
         return Err(not_a_list("its list of volumes is empty or endless"));
     }
     let safe = |name: &str| !name.contains('/') && name.parse::<ferry_model::Name>().is_ok();

@@ -27,7 +27,7 @@ fn everything_comes_back() {
     let path = folder.path().join("a.ferry.tar.zst");
     let sample = sample();
     let finished = sample.build(&path, None, Some(&secret));
-    assert_eq!(finished.paths, [path.clone()]);
+    assert_eq!(finished.paths, std::slice::from_ref(&path));
 
     let bundle = Bundle::open(
         &path,
@@ -160,6 +160,43 @@ fn missing_and_short_volumes_are_named() {
     let error = open(&volume(1)).unwrap_err().to_string();
     assert!(error.contains("b.ferry.tar.zst.003 is missing"), "{error}");
     assert!(error.contains("b.ferry.tar.zst.005 has 5 bytes instead of 3000000"), "{error}");
+}
+
+#[test]
+fn a_run_with_another_lock_is_salvaged() {
+    use ferry_bundle::{Assembly, AssemblyOptions, Error, Salvage};
+    for volume_size in [None, Some(1_000_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let (old, new) = (Sample::new(&[5_000_000, 700_000], &[10]), Sample::new(&[5_000_000, 3], &[10]));
+        let assembly = old.open(&path, volume_size);
+        partly(&old, &assembly, 1, 0.4, 1000);
+        let mut sink = assembly.stored(0);
+        sink.write(&old.blobs[0].1).unwrap();
+        sink.finish(old.blobs[0].0.digest).unwrap();
+        drop(assembly);
+
+        let options = AssemblyOptions { path: path.clone(), volume_size, lock: Digest::of(b"another") };
+        assert!(matches!(Assembly::open(options.clone(), new.plans()), Err(Error::OtherPartial { .. })));
+        Salvage::set_aside(&options).unwrap();
+        let assembly = Assembly::open(options, new.plans()).unwrap();
+        let salvage = Salvage::open(&path).unwrap().unwrap();
+        assert!(salvage.holds(&old.blobs[0].0.digest) && !salvage.holds(&old.blobs[1].0.digest));
+        for from in [0, 1, 131_072, 4_999_999] {
+            let mut read = Vec::new();
+            let mut take = |chunk: &[u8]| {
+                read.extend_from_slice(chunk);
+                Ok(())
+            };
+            salvage.read(&old.blobs[0].0.digest, from, &mut take).unwrap();
+            assert!(read == old.blobs[0].1[usize::try_from(from).unwrap()..]);
+        }
+        salvage.remove().unwrap();
+        new.fill(&assembly, 100_000);
+        assembly.finish(new.catalog(), None).unwrap();
+        let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("salvage")));
+    }
 }
 
 proptest! {

@@ -142,7 +142,7 @@ impl Shared {
             return Err(Error::BlobDigest { expected: blob.digest, actual });
         }
         let mut state = self.lock();
-        state.journal.done(index)?;
+        state.journal.done(index, self.stored_place(index))?;
         state.replay.done[index] = true;
         Ok(())
     }
