@@ -23,7 +23,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The spec is wrong.
-    #[error("{}", path.display())]
+    #[error("{}:{source}", path.display())]
     Spec {
         /// The spec.
         path: PathBuf,
@@ -31,7 +31,7 @@ pub enum Error {
         source: SpecError,
     },
     /// The lock is wrong.
-    #[error("{}", path.display())]
+    #[error("{}: {source}", path.display())]
     Lock {
         /// The lock.
         path: PathBuf,

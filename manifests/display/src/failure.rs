@@ -10,14 +10,21 @@ use crate::text::printable;
 
 /// Prints `error: …`, its causes and its hints, each on its own line.
 pub fn write_failure(out: &mut dyn Write, error: &dyn Failure, program: &str) -> io::Result<()> {
-    writeln!(out, "error: {}", printable(&error.to_string()))?;
+    write_lines(out, "error: ", &error.to_string())?;
     for cause in causes(error) {
-        writeln!(out, "  caused by: {}", printable(&cause))?;
+        write_lines(out, "  caused by: ", &cause)?;
     }
     for hint in hints(error, program) {
-        writeln!(out, "  hint: {}", printable(&hint))?;
+        write_lines(out, "  hint: ", &hint)?;
     }
     Ok(())
+}
+
+/// A list of failures or an excerpt of a file has several lines, each of which is made fit to print.
+fn write_lines(out: &mut dyn Write, head: &str, text: &str) -> io::Result<()> {
+    let mut lines = text.lines();
+    writeln!(out, "{head}{}", printable(lines.next().unwrap_or_default()))?;
+    lines.try_for_each(|line| writeln!(out, "  {}", printable(line)))
 }
 
 /// The same for programs, as one line: `{"error":{"class":…,"message":…,"causes":[…],"hints":[…]}}`.

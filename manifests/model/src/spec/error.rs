@@ -6,7 +6,7 @@ use crate::failure::{Class, Failure};
 
 /// A text is no spec.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line}, column {column}: {message}\n{excerpt}")]
+#[error("{line}:{column}: {message}\n{excerpt}")]
 pub struct SpecError {
     /// From 1; 0 where unknown.
     pub line: u64,
