@@ -214,7 +214,9 @@ impl Registry {
         if let Some(status) = failure {
             return answer::error(status, "UNAVAILABLE", "told to fail");
         }
-        let base = format!("http://{}", self.host());
+        // As the client knows us, which may be through a proxy.
+        let host = request.headers().get("host").and_then(|value| value.to_str().ok());
+        let base = format!("http://{}", host.unwrap_or_default());
         if route.kind == Kind::Token {
             return auth::token(&self.0.setup.auth, &mut lock(&self.0.auth), &request);
         }

@@ -162,13 +162,13 @@ pub struct Sample {
 impl Sample {
     /// The servers and the spec.
     pub fn new(corpus: Corpus) -> Result<Self> {
-        Self::through(corpus, |host| host)
+        Self::through(corpus, Setup::default(), |host| host)
     }
 
-    /// The same, where the spec names another host in place of a server's own: a proxy in front of it.
-    pub fn through(corpus: Corpus, mut front: impl FnMut(String) -> String) -> Result<Self> {
+    /// The same with this registry, where the spec names another host in place of a server's own: a proxy in front of it.
+    pub fn through(corpus: Corpus, setup: Setup, mut front: impl FnMut(String) -> String) -> Result<Self> {
         let workspace = Workspace::new()?;
-        let registry = Registry::start(Setup::default());
+        let registry = Registry::start(setup);
         let files = Files::start(FilesSetup::default());
         for image in &corpus.images {
             registry.load(image);

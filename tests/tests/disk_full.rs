@@ -12,6 +12,7 @@ use anyhow::{Result, ensure};
 use ferry_tests::corpus::Corpus;
 use ferry_tests::parts;
 use ferry_tests::proxy::Proxy;
+use ferry_tests::registry::Setup;
 use ferry_tests::workspace::Sample;
 
 /// A small file system in memory, unmounted when dropped.
@@ -55,7 +56,7 @@ fn a_full_disk_is_a_clean_error_and_the_build_goes_on_later() -> Result<()> {
         return Ok(());
     }
     let mut proxies = Vec::new();
-    let sample = Sample::through(Corpus::small(41, 2_000_000), |host| {
+    let sample = Sample::through(Corpus::small(41, 2_000_000), Setup::default(), |host| {
         proxies.push(Proxy::start(&host));
         proxies[proxies.len() - 1].host()
     })?;

@@ -48,7 +48,7 @@ fn kill_often(
 #[test]
 fn a_killed_build_goes_on() -> Result<()> {
     let mut proxies = Vec::new();
-    let sample = Sample::through(Corpus::small(61, 400_000), |host| {
+    let sample = Sample::through(Corpus::small(61, 400_000), Setup::default(), |host| {
         proxies.push(Proxy::start(&host));
         proxies[proxies.len() - 1].host()
     })?;
@@ -110,7 +110,7 @@ fn a_download_goes_on_where_it_stopped() -> Result<()> {
     // What is compressed on the way goes on by whole frames of 4 MiB only.
     corpus.images.retain(|image| image.repository != "team/tools");
     let mut proxies = Vec::new();
-    let sample = Sample::through(corpus, |host| {
+    let sample = Sample::through(corpus, Setup::default(), |host| {
         proxies.push(Proxy::start(&host));
         proxies[proxies.len() - 1].host()
     })?;
