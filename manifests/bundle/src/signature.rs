@@ -39,6 +39,9 @@ impl fmt::Display for SignatureState {
     }
 }
 
+/// The first line of every signature.
+const UNTRUSTED_COMMENT: &str = "untrusted comment: signature of a Ferry bundle's bundle.json";
+
 /// The key that a bundle's signature is checked with.
 #[derive(Clone)]
 pub struct PublicKey(minisign::PublicKey);
@@ -126,7 +129,7 @@ impl SecretKey {
         let global = pair.sign(&[signature.as_ref(), trusted_comment.as_bytes()].concat());
         let signature = [b"ED", number, signature.as_ref()].concat();
         format!(
-            "untrusted comment: signature of a Ferry bundle's bundle.json\n{}\ntrusted comment: {trusted_comment}\n{}\n",
+            "{UNTRUSTED_COMMENT}\n{}\ntrusted comment: {trusted_comment}\n{}\n",
             BASE64.encode(signature),
             BASE64.encode(global.as_ref())
         )
@@ -153,6 +156,10 @@ pub fn generate_keys(password: Option<&str>) -> Result<(String, String), Error> 
 pub(crate) fn check(data: &[u8], signature: &str, key: Option<&PublicKey>) -> Result<SignatureState, Error> {
     let refuse = |error: minisign::PError| Error::Signature { reason: error.to_string() };
     let parsed = minisign::SignatureBox::from_string(signature).map_err(refuse)?;
+    // The signature does not cover this line, and no byte of a bundle goes unchecked.
+    if signature.lines().next() != Some(UNTRUSTED_COMMENT) {
+        return Err(Error::Signature { reason: "its first line is not the one that Ferry writes".into() });
+    }
     let key_id = key_id(parsed.keynum());
     let Some(key) = key else { return Ok(SignatureState::Unchecked { key_id }) };
     minisign::verify(&key.0, &parsed, std::io::Cursor::new(data), true, false, false).map_err(refuse)?;
@@ -194,6 +201,7 @@ mod tests {
             (&b"Data"[..], signature.clone(), &public),
             (b"data", signature.clone(), &other),
             (b"data", signature.replace("comment: comment", "comment: Comment"), &public),
+            (b"data", signature.replace("untrusted comment: s", "untrusted comment: S"), &public),
             (b"data", "nonsense".to_owned(), &public),
         ] {
             assert!(matches!(check(data, &signature, Some(key)), Err(Error::Signature { .. })));
