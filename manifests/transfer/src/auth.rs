@@ -6,6 +6,7 @@
 //! challenge, with which their token service then gives nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,9 +55,21 @@ pub(crate) struct Grant {
     pub(crate) header: HeaderValue,
     expires: Option<Instant>,
     serial: u64,
+    has_worked: Arc<AtomicBool>,
 }
 
 impl Grant {
+    /// The server took it.
+    pub(crate) fn works(&self) {
+        self.has_worked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server ever took one like it in this run. A rejection then means that it has run out, even soon
+    /// after it was given; else that we may not.
+    pub(crate) fn has_worked(&self) -> bool {
+        self.has_worked.load(Ordering::Relaxed)
+    }
+
     fn is_fresh(&self) -> bool {
         self.expires.is_none_or(|expires| Instant::now() < expires)
     }
@@ -77,7 +90,12 @@ pub(crate) trait TokenService: Send + Sync {
     fn ask(&self, request: TokenRequest) -> impl Future<Output = Result<bytes::Bytes, Error>> + Send;
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Grant>>>;
+/// The latest grant for one access, and whether any of them worked.
+#[derive(Debug, Default)]
+struct Slot {
+    grant: tokio::sync::Mutex<Option<Grant>>,
+    has_worked: Arc<AtomicBool>,
+}
 
 /// The grants of this run.
 #[derive(Debug)]
@@ -85,7 +103,7 @@ pub(crate) struct Authenticator {
     keyring: Keyring,
     plain_http: Vec<String>,
     challenges: Mutex<HashMap<String, Challenge>>,
-    slots: Mutex<HashMap<(String, String), Slot>>,
+    slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
 }
 
 impl Authenticator {
@@ -134,20 +152,19 @@ impl Authenticator {
     ) -> Result<Grant, Error> {
         let slot = Arc::clone(locked(&self.slots).entry(access.key()).or_default());
         // Held while the token comes: others that need it wait here and then find it.
-        let mut slot = slot.lock().await;
-        if let Some(grant) = slot.as_ref()
+        let mut latest = slot.grant.lock().await;
+        if let Some(grant) = latest.as_ref()
             && grant.is_fresh()
             && rejected.is_none_or(|rejected| rejected.serial != grant.serial)
         {
             return Ok(grant.clone());
         }
-        let serial = slot.as_ref().map_or(0, |grant| grant.serial) + 1;
         let found = match &access.given {
             Some(credential) => Found { credential: Some(credential.clone()), trouble: None },
             None => self.keyring.find(&access.registry, &access.repository).await?,
         };
-        let grant = match challenge {
-            Challenge::Basic => basic_grant(access, found, serial)?,
+        let (header, expires) = match challenge {
+            Challenge::Basic => (basic_grant(access, found)?, None),
             Challenge::Bearer { realm, service: name } => {
                 let scope = access.scopes.join(" ");
                 let wrap = |source| Error::Token {
@@ -160,10 +177,12 @@ impl Authenticator {
                 let request = token_request(access, realm, name.as_deref(), found.credential.as_ref());
                 let body =
                     service.ask(request).await.map_err(|error| wrap(with_help(error, access, trouble)))?;
-                read_token(&body, realm, serial)?
+                read_token(&body, realm)?
             }
         };
-        *slot = Some(grant.clone());
+        let serial = latest.as_ref().map_or(0, |grant| grant.serial) + 1;
+        let grant = Grant { header, expires, serial, has_worked: Arc::clone(&slot.has_worked) };
+        *latest = Some(grant.clone());
         Ok(grant)
     }
 
@@ -201,11 +220,9 @@ fn with_help(error: Error, access: &Access, trouble: Option<String>) -> Error {
     }
 }
 
-fn basic_grant(access: &Access, found: Found, serial: u64) -> Result<Grant, Error> {
+fn basic_grant(access: &Access, found: Found) -> Result<HeaderValue, Error> {
     match found.credential {
-        Some(Credential::Password { user, password }) => {
-            Ok(Grant { header: basic_header(&user, &password), expires: None, serial })
-        }
+        Some(Credential::Password { user, password }) => Ok(basic_header(&user, &password)),
         Some(Credential::IdentityToken(_)) | None => Err(Error::Denied {
             url: (&access.origin).into(),
             status: 401,
@@ -312,7 +329,8 @@ struct TokenAnswer {
     expires_in: Option<u64>,
 }
 
-fn read_token(body: &[u8], realm: &Url, serial: u64) -> Result<Grant, Error> {
+/// The header to show, and when it has to be renewed.
+fn read_token(body: &[u8], realm: &Url) -> Result<(HeaderValue, Option<Instant>), Error> {
     let bad = |reason: &str| Error::Protocol { url: realm.into(), reason: reason.to_owned() };
     let answer: TokenAnswer =
         serde_json::from_slice(body).map_err(|_| bad("its answer is not a token in JSON"))?;
@@ -324,7 +342,7 @@ fn read_token(body: &[u8], realm: &Url, serial: u64) -> Result<Grant, Error> {
     let lifetime = Duration::from_secs(answer.expires_in.unwrap_or(60).clamp(1, 86_400));
     // Renewed a little early, so that it does not run out on the way.
     let margin = (lifetime / 4).min(Duration::from_secs(10));
-    Ok(Grant { header, expires: Some(Instant::now() + lifetime.saturating_sub(margin)), serial })
+    Ok((header, Some(Instant::now() + lifetime.saturating_sub(margin))))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

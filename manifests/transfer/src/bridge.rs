@@ -30,11 +30,16 @@ pub(crate) struct Part<'a> {
     pub(crate) start: u64,
     pub(crate) length: u64,
     pub(crate) task: &'a Task,
+    /// How often it was sent: a 401 or a redirect asks for it again.
+    pub(crate) sent: AtomicU64,
 }
 
 impl Part<'_> {
     /// Starts reading, and gives the body that hands on what is read.
     pub(crate) fn send(&self) -> Outgoing {
+        if self.sent.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.task.reset(self.start);
+        }
         let progress = Arc::new(Progress::new());
         // With one chunk here, one in the reader's hand and one in the body, an upload holds 3 MiB at most.
         let (sender, receiver) = mpsc::channel(1);

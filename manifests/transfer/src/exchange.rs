@@ -16,6 +16,8 @@ use crate::{Client, Error, retry};
 
 /// As many as browsers and curl follow by default, or fewer.
 const MAX_REDIRECTS: usize = 10;
+/// New tokens for one request: many that run at once may each need one where tokens last for a few requests.
+const MAX_RENEWALS: u32 = 8;
 /// The most that is read of an answer that says no.
 const MAX_ERROR_BODY: usize = 16 << 10;
 /// The most that a token service may answer.
@@ -115,7 +117,7 @@ impl Client {
         }
     }
 
-    /// Sends `call` once; after a 401 once more with what the server asks for.
+    /// Sends `call` once; after a 401 again with what the server asks for.
     pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Reply, Error> {
         let host = self.host(&call.url);
         let permit = host.permit().await;
@@ -131,14 +133,25 @@ impl Client {
     async fn send_with_grants(&self, call: &Call<'_>) -> Result<reqwest::Response, Error> {
         let mut grant = self.authenticator().grant(call.access, self).await?;
         let mut response = self.exchange(call, grant.as_ref()).await?;
-        // A grant that came from the cache may have been withdrawn, and the one after it be right.
-        if response.status() == StatusCode::UNAUTHORIZED && same_origin(response.url(), &call.access.origin) {
+        let mut renewals = 0;
+        while response.status() == StatusCode::UNAUTHORIZED
+            && same_origin(response.url(), &call.access.origin)
+        {
+            // One that came from the cache may have run out. A new one only if such ones have worked before.
+            let is_worth_it = renewals == 0 || grant.as_ref().is_some_and(Grant::has_worked);
+            if !is_worth_it || renewals == MAX_RENEWALS {
+                break;
+            }
+            renewals += 1;
             let challenges = response.headers().get_all(header::WWW_AUTHENTICATE);
             let challenge = auth::read_challenge(challenges.iter(), response.url())?;
             // Read to its end, so that the connection can be used again.
             let _ = self.error_body(response).await;
             grant = Some(self.authenticator().answer(call.access, challenge, grant.as_ref(), self).await?);
             response = self.exchange(call, grant.as_ref()).await?;
+        }
+        if let Some(grant) = grant.filter(|_| response.status() != StatusCode::UNAUTHORIZED) {
+            grant.works();
         }
         if response.status().is_success() {
             return Ok(response);

@@ -330,7 +330,7 @@ impl Upload<'_> {
     }
 
     fn part(&self, start: u64, length: u64) -> Part<'_> {
-        Part { source: &self.source, start, length, task: self.task }
+        Part { source: &self.source, start, length, task: self.task, sent: 0.into() }
     }
 
     /// In one request, unless one so large is known to be refused.

@@ -150,6 +150,24 @@ async fn a_lost_answer_is_no_lost_blob() {
 }
 
 #[tokio::test]
+async fn a_token_that_runs_out_before_the_body() {
+    let (server, _) = registry(usize::MAX, |request, _| {
+        if request.path.starts_with("/token") {
+            return Some(Answer::ok(br#"{"token":"t"}"#));
+        }
+        let challenge = format!("Bearer realm=\"http://{}/token\"", request.header("host"));
+        (request.method == "PUT" && request.header("authorization").is_empty())
+            .then(|| Answer::status(401).header("www-authenticate", challenge))
+    })
+    .await;
+    let bytes = content(SIZE);
+    // What is done is counted once, though the body went out twice.
+    assert_eq!(upload(&server, &bytes).await.unwrap(), 0);
+    let methods: Vec<_> = server.requests().into_iter().map(|request| request.method).collect();
+    assert_eq!(methods, ["POST", "PUT", "GET", "PUT"]);
+}
+
+#[tokio::test]
 async fn refusals_are_final() {
     for (status, class) in [(403, Class::Denied), (400, Class::Protocol), (507, Class::Protocol)] {
         let (server, _) =

@@ -129,9 +129,9 @@ async fn no_password_in_the_clear() {
 #[test]
 fn tokens() {
     let realm = Url::parse("https://a.example/t").unwrap();
-    assert_eq!(read_token(br#"{"token":"a","access_token":"b"}"#, &realm, 1).unwrap().header, "Bearer a");
-    assert!(read_token(br#"{"token":"a"}"#, &realm, 1).unwrap().is_fresh());
+    assert_eq!(read_token(br#"{"token":"a","access_token":"b"}"#, &realm).unwrap().0, "Bearer a");
+    assert!(read_token(br#"{"token":"a"}"#, &realm).unwrap().1.unwrap() > Instant::now());
     for bad in [&b"{}"[..], b"", br#"{"token":""}"#, br#"{"token":"a\nb"}"#, b"<html>"] {
-        assert!(read_token(bad, &realm, 1).is_err());
+        assert!(read_token(bad, &realm).is_err());
     }
 }
