@@ -1,5 +1,7 @@
 //! The flags about what a program says, the same on both of Ferry's.
 
+use std::io::Write as _;
+
 use clap::{Args, ValueEnum};
 use ferry_model::event::Events;
 use ferry_model::failure::{ExitCode, Failure};
@@ -48,17 +50,19 @@ impl OutputArgs {
 
 impl OutputArgs {
     /// Prints a result to standard output: as JSON, or as `text` makes it.
-    #[expect(clippy::print_stdout, reason = "the one place where results go to standard output")]
     pub fn print(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
-        match self.output {
+        let result = match self.output {
             Format::Json => {
-                println!(
-                    "{}",
-                    serde_json::to_string_pretty(value)
-                        .expect("results have only strings, numbers and lists")
-                );
+                serde_json::to_string_pretty(value).expect("results have only strings, numbers and lists")
             }
-            Format::Text => println!("{}", text().trim_end()),
+            Format::Text => text().trim_end().to_owned(),
+        };
+        match writeln!(std::io::stdout().lock(), "{result}") {
+            // Who closes the pipe early, as `head` does, has read enough.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                writeln!(std::io::stderr().lock(), "warning: the result cannot be printed: {error}").ok();
+            }
+            _ => {}
         }
     }
 
