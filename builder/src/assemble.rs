@@ -104,7 +104,7 @@ pub async fn build(request: Request) -> Result<Report, Error> {
     fetch::fill(fetch).await?;
     let assembly = Arc::into_inner(assembly).expect("all tasks have ended");
     request.events.stage("finish", None, None);
-    let (catalog, key) = (catalog(&lock, lock_digest), request.key);
+    let (catalog, key) = (catalog(&lock), request.key);
     let finished = tokio::task::block_in_place(|| assembly.finish(catalog, key.as_ref()))?;
     if let Some(salvage) = salvage.and_then(Arc::into_inner) {
         salvage.remove()?;
@@ -249,7 +249,7 @@ async fn warn_of_quota(request: &Request, assembly: &Assembly) {
 }
 
 /// The catalog that a lock stands for; its blobs are placed by the assembly.
-fn catalog(lock: &Lock, digest: Digest) -> Catalog {
+pub fn catalog(lock: &Lock) -> Catalog {
     let missing = lock.missing.iter().map(|entry| Missing {
         kind: entry.kind.clone(),
         name: entry.name.clone(),
@@ -288,7 +288,7 @@ fn catalog(lock: &Lock, digest: Digest) -> Catalog {
         format_version: CATALOG_VERSION,
         name: lock.name.clone(),
         version: lock.version.clone(),
-        lock: digest,
+        lock: lock.digest(),
         missing: missing.collect(),
         images: images.collect(),
         charts: charts.collect(),
@@ -306,7 +306,7 @@ fn report(lock: &Lock, finished: Finished, key: Option<&SecretKey>) -> Result<Re
         images: lock.images.len(),
         charts: lock.charts.len(),
         files: lock.files.len(),
-        missing: catalog(lock, lock.digest()).missing,
+        missing: catalog(lock).missing,
         up_to_date: false,
     })
 }

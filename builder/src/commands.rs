@@ -5,13 +5,12 @@ mod build;
 mod completion;
 mod diff;
 mod init;
-mod inspect;
 mod keygen;
 mod lock;
 mod schema;
-mod verify;
 
 use clap::{Parser, Subcommand};
+use ferry_bundle::cli::{InspectArgs, VerifyArgs};
 use ferry_display::cli::OutputArgs;
 use ferry_model::failure::ExitCode;
 use ferry_transfer::cli::NetworkArgs;
@@ -40,8 +39,10 @@ enum Command {
     Init(init::Args),
     Lock(lock::Args),
     Build(build::Args),
-    Inspect(inspect::Args),
-    Verify(verify::Args),
+    #[command(after_help = "Example:\n  ferry-builder inspect bundle.ferry.tar.zst --tree")]
+    Inspect(InspectArgs),
+    #[command(after_help = "Example:\n  ferry-builder verify bundle.ferry.tar.zst --public-key ferry.pub")]
+    Verify(VerifyArgs),
     Diff(diff::Args),
     Keygen(keygen::Args),
     Schema(schema::Args),
@@ -69,8 +70,8 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Init(args) => init::run(&args),
         Command::Lock(args) => lock::run(&args, global),
         Command::Build(args) => build::run(&args, global),
-        Command::Inspect(args) => inspect::run(&args, global),
-        Command::Verify(args) => verify::run(&args, global),
+        Command::Inspect(args) => Ok(args.run(&global.output)?),
+        Command::Verify(args) => Ok(args.run(&global.output)?),
         Command::Diff(args) => diff::run(&args, global),
         Command::Keygen(args) => keygen::run(&args, global),
         Command::Schema(args) => Ok(schema::run(&args)),

@@ -2,12 +2,11 @@
 //! library and prints the value that comes back.
 
 mod completion;
-mod inspect;
 mod push;
 mod serve;
-mod verify;
 
 use clap::{Parser, Subcommand};
+use ferry_bundle::cli::{InspectArgs, VerifyArgs};
 use ferry_display::cli::OutputArgs;
 use ferry_model::failure::ExitCode;
 use ferry_transfer::cli::NetworkArgs;
@@ -33,8 +32,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Inspect(inspect::Args),
-    Verify(verify::Args),
+    #[command(after_help = "Example:\n  ferry-installer inspect bundle.ferry.tar.zst --tree")]
+    Inspect(InspectArgs),
+    #[command(after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub")]
+    Verify(VerifyArgs),
     Push(push::Args),
     Serve(serve::Args),
     Completion(completion::Args),
@@ -58,8 +59,8 @@ pub fn main() -> std::process::ExitCode {
 
 fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
     match command {
-        Command::Inspect(args) => inspect::run(&args, global),
-        Command::Verify(args) => verify::run(&args, global),
+        Command::Inspect(args) => Ok(args.run(&global.output)?),
+        Command::Verify(args) => Ok(args.run(&global.output)?),
         Command::Push(args) => push::run(&args, global),
         Command::Serve(args) => serve::run(&args, global),
         Command::Completion(args) => Ok(completion::run(&args)),

@@ -11,8 +11,8 @@ use ferry_model::size::ByteSize;
 use serde::Serialize;
 
 use super::Global;
-use crate::Error;
 use crate::document::read_lock;
+use crate::{Error, assemble};
 
 /// Show what differs between two locks or bundles; exits with 4 if something does
 #[derive(Debug, clap::Args)]
@@ -58,27 +58,8 @@ struct Report {
 }
 
 pub(super) fn contents_of_lock(lock: &Lock) -> Contents {
-    let images = lock.images.iter().map(|image| {
-        (
-            format!(
-                "image {} as {}:{}",
-                image.reference,
-                image.repository,
-                image.tag.as_deref().unwrap_or("")
-            ),
-            image.digest,
-        )
-    });
-    let charts =
-        lock.charts.iter().map(|chart| (format!("chart {} {}", chart.name, chart.version), chart.archive));
-    let files = lock
-        .files
-        .iter()
-        .map(|file| (format!("{} {}{}", file.kind, place(file.repository.as_ref()), file.path), file.digest));
-    Contents {
-        entries: images.chain(charts).chain(files).collect(),
-        blobs: lock.blobs.iter().map(|blob| (blob.digest, blob.size)).collect(),
-    }
+    let blobs = lock.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+    Contents { blobs, ..contents_of_catalog(&assemble::catalog(lock)) }
 }
 
 fn contents_of_catalog(catalog: &Catalog) -> Contents {

@@ -11,7 +11,9 @@ use crate::push::{PushOptions, Target, push};
 /// Asks first and sends only what is missing; then proves that each tag names the right digest. A push that was cut
 /// off goes on where it stopped.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer push bundle.ferry.tar.zst --registry harbor.corp/mirror --ca-file ca.pem\n\nCredentials are docker's own: `docker login`, or --authfile.")]
+#[command(
+    after_help = "Examples:\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer push bundle.ferry.tar.zst --registry harbor.corp/mirror --ca-file ca.pem\n\nCredentials are docker's own: `docker login`, or --authfile."
+)]
 pub(super) struct Args {
     #[command(flatten)]
     bundle: BundleArgs,

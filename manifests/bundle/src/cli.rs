@@ -1,10 +1,15 @@
-//! The flags that name a bundle and what it is checked against, the same on both of Ferry's programs.
+//! The flags that name a bundle and what it is checked against, and the commands that only look at one: the same on
+//! both of Ferry's programs.
 
 use std::path::PathBuf;
 
 use clap::Args;
+use ferry_display::cli::OutputArgs;
+use ferry_display::inspect::{Facts, summarize};
 use ferry_model::Digest;
+use ferry_model::failure::ExitCode;
 
+use crate::verify::verify;
 use crate::{Bundle, Error, PublicKey, Trust};
 
 /// What a bundle is checked against before it is believed.
@@ -40,5 +45,51 @@ impl BundleArgs {
     /// Opens the bundle.
     pub fn open(&self) -> Result<Bundle, Error> {
         Bundle::open(&self.bundle, &self.trust.trust()?)
+    }
+}
+
+/// Show what is in a bundle: reads its table of contents, not its body
+#[derive(Args, Clone, Debug)]
+pub struct InspectArgs {
+    #[command(flatten)]
+    bundle: BundleArgs,
+    /// Show manifests and layers too.
+    #[arg(long)]
+    tree: bool,
+}
+
+impl InspectArgs {
+    /// Prints what is inside.
+    pub fn run(&self, output: &OutputArgs) -> Result<ExitCode, Error> {
+        let bundle = self.bundle.open()?;
+        let facts = Facts {
+            path: bundle.path().display().to_string(),
+            file_size: bundle.file_size(),
+            catalog_digest: bundle.catalog_digest(),
+            signature: bundle.signature().to_string(),
+        };
+        let summary = summarize(bundle.catalog(), facts);
+        output.print(&summary, || summary.text(self.tree));
+        Ok(ExitCode::Done)
+    }
+}
+
+/// Check every byte of a bundle against its catalog, and its signature where a key is given
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    bundle: BundleArgs,
+}
+
+impl VerifyArgs {
+    /// Hashes everything and prints what was found.
+    pub fn run(&self, output: &OutputArgs) -> Result<ExitCode, Error> {
+        let bundle = self.bundle.open()?;
+        let (events, guard) = output.renderer();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let verification = verify(&bundle, threads, &events)?;
+        drop(guard);
+        output.print(&verification, || verification.text(&bundle));
+        Ok(if verification.is_good() { ExitCode::Done } else { ExitCode::Verification })
     }
 }
