@@ -238,7 +238,6 @@ impl Running {
     pub fn finish(mut self, limit: Duration) -> Result<Outcome> {
         let pid = self.pid()?;
         let mut peak_memory = 0;
-        let mut pause = Duration::from_millis(1);
         while !has_exited(pid) {
             peak_memory = peak_memory.max(high_water_mark(pid));
             if self.begun.elapsed() > limit {
@@ -246,8 +245,9 @@ impl Running {
                 drop(child);
                 bail!("`{command}` did not end within {limit:?}; it said: {}", join(stderr));
             }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(10));
+            // Often enough to time short runs well, seldom enough not to disturb long ones.
+            let pause = self.begun.elapsed() / 50;
+            thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(10)));
         }
         let elapsed = self.begun.elapsed();
         // The kernel keeps this account until the process is reaped.

@@ -1,5 +1,6 @@
 //! The project's own commands, so that a machine with cargo needs no other tool: `cargo xtask test` and so on.
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
+#![expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
 
 mod arrows;
 mod bench;

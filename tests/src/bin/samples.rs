@@ -3,15 +3,18 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use ferry_tests::process::Program;
 use ferry_tests::samples;
 
 const HELP: &str = "\
 ferry-samples make DIR URL        write images, charts, runtimes, a spec; what is fetched lies below URL
 ferry-samples serve DIR ADDRESS   offer DIR over HTTP until standard input ends
 ferry-samples check URL           pull everything back from a bundle that is served at URL, and compare
-ferry-samples fill HOST MEGABYTES fill a registry for the benchmark; prints the images' references";
+ferry-samples fill HOST MEGABYTES fill a registry for the benchmark; prints the images' references
+ferry-samples measure PROGRAM ... run a program; prints seconds, KiB of memory, bytes written to disk";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +35,12 @@ fn main() -> Result<()> {
             for reference in samples::fill(host, megabytes.parse()?)? {
                 println!("{reference}");
             }
+        }
+        ["measure", program, rest @ ..] => {
+            let limit = Duration::from_secs(1800);
+            let outcome = Program::new(*program).args(rest).limit(limit).succeed()?;
+            let seconds = outcome.elapsed.as_secs_f64();
+            println!("{seconds:.4} {} {}", outcome.peak_memory, outcome.bytes_written);
         }
         _ => bail!("{HELP}"),
     }
