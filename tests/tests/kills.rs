@@ -25,7 +25,7 @@ fn kill_often(
     let mut random = Random::new(seed);
     let (mut kills, mut finished) = (0, 0);
     while kills < KILLS {
-        let delay = usual.mul_f64(random.below(1000) as f64 / 1000.0);
+        let delay = usual * u32::try_from(random.below(1000))? / 1000;
         let outcome = command.kill_after(delay)?;
         match outcome.code {
             None => kills += 1,

@@ -65,7 +65,8 @@ pub(crate) fn bench(arguments: &[&str]) -> Result<()> {
     fs::create_dir_all(&bench.folder)?;
     bench.measure(megabytes)?;
     bench.print();
-    Ok(())
+    // Some gigabytes that nobody looks at.
+    remove(&bench.folder)
 }
 
 impl Bench {
