@@ -1,6 +1,6 @@
 //! What is in a bundle, as a summary for programs and as text for people.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use ferry_model::Digest;
@@ -130,16 +130,17 @@ pub struct BlobSummary {
 /// Sums up a catalog.
 pub fn summarize(catalog: &Catalog, bundle: Facts) -> Summary<'_> {
     let sizes: HashMap<Digest, u64> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
-    let size_of =
-        |digests: &HashSet<Digest>| digests.iter().filter_map(|digest| sizes.get(digest)).sum::<u64>();
-    let mut owners: HashMap<Digest, Vec<String>> = HashMap::new();
+    let mut largest = largest(catalog);
     let mut separate = 0;
-    let mut own = |digests: HashSet<Digest>, owner: String| {
-        let size = size_of(&digests);
-        separate += size;
-        for digest in digests {
-            owners.entry(digest).or_default().push(owner.clone());
+    // Owners are kept for the largest blobs alone: a large catalog has a hundred thousand others.
+    let mut own = |mut digests: Vec<Digest>, owner: &dyn Fn() -> String| {
+        digests.sort_unstable();
+        digests.dedup();
+        for blob in largest.iter_mut().filter(|blob| digests.binary_search(&blob.digest).is_ok()) {
+            blob.needed_by.push(owner());
         }
+        let size = digests.iter().filter_map(|digest| sizes.get(digest)).sum::<u64>();
+        separate += size;
         size
     };
     let images = catalog.images.iter().map(|image| ImageSummary {
@@ -148,13 +149,13 @@ pub fn summarize(catalog: &Catalog, bundle: Facts) -> Summary<'_> {
         tag: image.tag.as_deref(),
         digest: image.digest,
         platforms: platforms(image),
-        size: own(image_blobs(image), image.reference.to_string()),
+        size: own(image_blobs(image), &|| image.reference.to_string()),
         attachments: image.attachments.len(),
         image,
     });
     let images: Vec<ImageSummary<'_>> = images.collect();
     let charts = catalog.charts.iter().map(|chart| {
-        own(chart_blobs(chart), format!("chart {}", chart.name));
+        own(chart_blobs(chart), &|| format!("chart {}", chart.name));
         let size = sizes.get(&chart.archive).copied().unwrap_or(0);
         ChartSummary {
             name: &chart.name,
@@ -171,7 +172,7 @@ pub fn summarize(catalog: &Catalog, bundle: Facts) -> Summary<'_> {
         name: file.name.as_deref(),
         version: file.version.as_deref(),
         digest: file.digest,
-        size: own(HashSet::from([file.digest]), file.served_path()),
+        size: own(vec![file.digest], &|| file.served_path()),
     });
     let files: Vec<FileSummary<'_>> = files.collect();
     let content_size = catalog.blobs.iter().map(|blob| blob.size).sum();
@@ -187,7 +188,7 @@ pub fn summarize(catalog: &Catalog, bundle: Facts) -> Summary<'_> {
         blobs: catalog.blobs.len(),
         content_size,
         shared_size: separate.saturating_sub(content_size),
-        largest: largest(catalog, &owners),
+        largest,
     }
 }
 
@@ -198,32 +199,27 @@ fn platforms(image: &Image) -> Vec<String> {
     platforms
 }
 
-fn image_blobs(image: &Image) -> HashSet<Digest> {
+fn image_blobs(image: &Image) -> Vec<Digest> {
     let below = image
         .all_manifests()
         .flat_map(|manifest| std::iter::once(manifest.digest).chain(manifest.blobs.iter().copied()));
     below.chain(image.source_index).collect()
 }
 
-fn chart_blobs(chart: &Chart) -> HashSet<Digest> {
-    chart
-        .manifest
-        .blobs
-        .iter()
-        .copied()
-        .chain([chart.archive, chart.manifest.digest])
-        .chain(chart.provenance)
-        .collect()
+fn chart_blobs(chart: &Chart) -> Vec<Digest> {
+    let manifest = &chart.manifest;
+    let other = [chart.archive, manifest.digest].into_iter().chain(chart.provenance);
+    manifest.blobs.iter().copied().chain(other).collect()
 }
 
-fn largest(catalog: &Catalog, owners: &HashMap<Digest, Vec<String>>) -> Vec<BlobSummary> {
+fn largest(catalog: &Catalog) -> Vec<BlobSummary> {
     let mut blobs: Vec<_> = catalog.blobs.iter().collect();
     blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
     let summary = |blob: &ferry_model::catalog::Blob| BlobSummary {
         digest: blob.digest,
         size: blob.size,
         stored_size: blob.stored_size,
-        needed_by: owners.get(&blob.digest).cloned().unwrap_or_default(),
+        needed_by: Vec::new(),
     };
     blobs.into_iter().take(LARGEST).map(summary).collect()
 }
