@@ -201,7 +201,7 @@ impl Progress {
     ) -> Option<F::Output> {
         let mut request = std::pin::pin!(request);
         loop {
-            let patience = if self.all_sent.load(Ordering::Relaxed) { commit.max(stall) } else { stall };
+            let patience = if self.all_sent.load(Ordering::Relaxed) { commit } else { stall };
             let last_sign = Duration::from_millis(self.last_sign.load(Ordering::Relaxed));
             let mut deadline = self.begun + last_sign + patience;
             if self.awaits_source.load(Ordering::Relaxed) {

@@ -40,7 +40,7 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
-    /// How long a registry may take to commit an upload after its last byte.
+    /// How long a registry may take to commit an upload after its last byte, at most; less for small ones.
     pub commit_timeout: Duration,
     /// When and how often to try again.
     pub retry: RetryPolicy,

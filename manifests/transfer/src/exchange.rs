@@ -30,6 +30,8 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Payload<'a>,
     pub(crate) access: &'a Access,
+    /// How much longer than otherwise the answer may take, once all is sent.
+    pub(crate) patience: Duration,
 }
 
 /// What a request carries. It can be sent more than once: after a 401, after a redirect.
@@ -48,7 +50,8 @@ pub(crate) struct Reply {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(method: Method, url: Url, access: &'a Access) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: Payload::Empty, access }
+        let (headers, body, patience) = (HeaderMap::new(), Payload::Empty, Duration::ZERO);
+        Self { method, url, headers, body, access, patience }
     }
 
     pub(crate) fn header(mut self, name: header::HeaderName, value: header::HeaderValue) -> Self {
@@ -58,6 +61,11 @@ impl<'a> Call<'a> {
 
     pub(crate) fn body(mut self, body: Payload<'a>) -> Self {
         self.body = body;
+        self
+    }
+
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 }
@@ -168,7 +176,7 @@ impl Client {
             if let Some(grant) = grant.filter(|_| same_origin(&url, &call.access.origin)) {
                 request.headers_mut().insert(header::AUTHORIZATION, grant.header.clone());
             }
-            let response = self.transmit(request, &call.body).await?;
+            let response = self.transmit(request, &call.body, call.patience).await?;
             let Some(target) = redirect(&response, &call.method)? else { return Ok(response) };
             tracing::debug!(from = %url.path(), host = target.host_str(), "redirected");
             url = target;
@@ -180,33 +188,36 @@ impl Client {
         &self,
         mut request: reqwest::Request,
         body: &Payload<'_>,
+        patience: Duration,
     ) -> Result<reqwest::Response, Error> {
         let url = request.url().clone();
         let stall = self.options().stall_timeout;
-        let stalled = || Error::Stalled { url: (&url).into(), after: stall };
-        let sent = match body {
+        let mut progress = None;
+        match body {
             Payload::Stream(open) => {
-                let Outgoing { body, progress } = open();
-                *request.body_mut() = Some(body);
-                let sent =
-                    progress.watch(self.http().execute(request), stall, self.options().commit_timeout).await;
+                let outgoing = open();
+                *request.body_mut() = Some(outgoing.body);
+                progress = Some(outgoing.progress);
+            }
+            Payload::Bytes(bytes) => *request.body_mut() = Some(bytes.clone().into()),
+            Payload::Empty if matches!(*request.method(), Method::GET | Method::HEAD) => {}
+            Payload::Empty => {
+                request.headers_mut().insert(header::CONTENT_LENGTH, 0.into());
+            }
+        }
+        let sent = self.http().execute(request);
+        let sent = match progress {
+            Some(progress) => {
+                let sent = progress.watch(sent, stall, stall + patience).await;
                 // Why the source gave out is worth more than that the request then broke.
                 if let Some(source) = progress.take_failure() {
                     return Err(Error::Source { url: (&url).into(), source });
                 }
-                sent.ok_or_else(stalled)?
+                sent
             }
-            Payload::Bytes(bytes) => {
-                *request.body_mut() = Some(bytes.clone().into());
-                timeout(stall, self.http().execute(request)).await.ok_or_else(stalled)?
-            }
-            Payload::Empty => {
-                if !matches!(*request.method(), Method::GET | Method::HEAD) {
-                    request.headers_mut().insert(header::CONTENT_LENGTH, 0.into());
-                }
-                timeout(stall, self.http().execute(request)).await.ok_or_else(stalled)?
-            }
+            None => timeout(stall + patience, sent).await,
         };
+        let sent = sent.ok_or_else(|| Error::Stalled { url: (&url).into(), after: stall + patience })?;
         match sent {
             Ok(response) => {
                 self.host(&url).was_reached();
@@ -291,7 +302,7 @@ impl TokenService for Client {
             }
             None => Payload::Empty,
         };
-        let mut response = self.transmit(request, &body).await?;
+        let mut response = self.transmit(request, &body, Duration::ZERO).await?;
         if !response.status().is_success() {
             return Err(self.failure(response, None).await);
         }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ferry_model::Digest;
@@ -16,6 +17,7 @@ use url::Url;
 use crate::auth::Access;
 use crate::bridge::Part;
 use crate::exchange::{Call, Payload, Reply};
+use crate::limits::Host;
 use crate::registry::CONTENT_DIGEST;
 use crate::url::follow_location;
 use crate::{Error, Repository};
@@ -79,6 +81,10 @@ const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-leng
 
 /// Pieces after a failure of the connection: small enough to lose, large enough not to be many.
 const PIECE: u64 = 16 << 20;
+/// How often an upload begins anew because the registry has lost it or mixed it up.
+const MAX_FRESH_STARTS: u32 = 3;
+/// The slowest that a registry may move what it got to where it belongs, in bytes a second.
+const SLOWEST_COMMIT: u64 = 10 << 20;
 /// The smallest piece that is tried when larger ones are refused.
 const SMALLEST_PIECE: u64 = 256 << 10;
 
@@ -211,45 +217,37 @@ impl Upload<'_> {
         let mut attempts = self.repository.client.attempts();
         let mut session: Option<Session> = None;
         let mut mode = self.first_mode();
-        // A digest that the registry rejects may be due to how the pieces were joined; once.
-        let mut may_join_wrongly = true;
+        let mut fresh_starts = 0;
         loop {
             let before = session.as_ref().map_or(0, |session| session.offset);
             let Err(error) = self.attempt(&mut session, mode).await else { return Ok(()) };
-            let joined = before > 0 || session.as_ref().is_some_and(|session| session.offset > 0);
-            if session.as_ref().is_some_and(|session| session.offset > before) {
+            let reached = session.as_ref().map_or(0, |session| session.offset);
+            if reached > before {
                 attempts.progressed();
             }
             match error.status() {
-                Some(413) => {
-                    mode = self.shrink(mode, error)?;
-                    session = None;
-                    self.task.reset(0);
+                Some(413) => mode = self.shrink(mode, error)?,
+                // The registry has lost the upload.
+                Some(404 | 416) if session.is_some() && fresh_starts < MAX_FRESH_STARTS => fresh_starts += 1,
+                // It has other bytes than it says: a wrong digest is final only where nothing was put together.
+                Some(400) if reached.max(before) > 0 && fresh_starts < MAX_FRESH_STARTS => fresh_starts += 1,
+                _ => {
+                    attempts.pause(error, Some(self.task)).await?;
+                    // What failed may have been the answer alone.
+                    if self.repository.blob_size(self.digest).await.is_ok_and(|found| found.is_some()) {
+                        self.task.reset(self.size);
+                        return Ok(());
+                    }
+                    session = self.resume(session).await;
+                    self.task.reset(session.as_ref().map_or(0, |session| session.offset));
+                    if let Mode::Whole = mode {
+                        mode = Mode::Pieces { size: PIECE.min(self.largest_body()) };
+                    }
                     continue;
                 }
-                // The registry has lost the session, or has other bytes than it says.
-                Some(400 | 404 | 416) if joined && may_join_wrongly => {
-                    may_join_wrongly = false;
-                    session = None;
-                    self.task.reset(0);
-                    continue;
-                }
-                _ => {}
             }
-            if error.is_overload() {
-                self.host_of(session.as_ref()).struggled();
-            }
-            attempts.pause(error, Some(self.task)).await?;
-            // What failed may have been the answer alone.
-            if self.repository.blob_size(self.digest).await.is_ok_and(|found| found.is_some()) {
-                self.task.reset(self.size);
-                return Ok(());
-            }
-            session = self.resume(session).await;
-            self.task.reset(session.as_ref().map_or(0, |session| session.offset));
-            if let Mode::Whole = mode {
-                mode = Mode::Pieces { size: PIECE.min(self.largest_body()) };
-            }
+            session = None;
+            self.task.reset(0);
         }
     }
 
@@ -283,6 +281,7 @@ impl Upload<'_> {
         let body = if length == 0 { Payload::Empty } else { Payload::Stream(&open) };
         let call = Call::new(Method::PUT, session.finish(self.digest), &self.access)
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
+            .patience(self.commit_time(self.size))
             .body(body);
         self.repository.client.send(&call).await.map(|_| ())
     }
@@ -295,6 +294,7 @@ impl Upload<'_> {
         let call = Call::new(Method::PATCH, session.location.clone(), &self.access)
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .header(header::CONTENT_RANGE, HeaderValue::try_from(range).expect("digits fit a header"))
+            .patience(self.commit_time(length))
             .body(Payload::Stream(&open));
         let reply = self.repository.client.send(&call).await?;
         let next = session.offset + length;
@@ -353,16 +353,21 @@ impl Upload<'_> {
                 other => other,
             });
         }
-        self.host_of(None).body_too_large(tried);
+        self.host().body_too_large(tried);
         Ok(Mode::Pieces { size: (tried / 2).clamp(SMALLEST_PIECE, PIECE) })
     }
 
-    fn largest_body(&self) -> u64 {
-        self.host_of(None).largest_body()
+    /// How long the registry may take over `length` bytes that it has.
+    fn commit_time(&self, length: u64) -> Duration {
+        Duration::from_secs(length / SLOWEST_COMMIT).min(self.repository.client.options().commit_timeout)
     }
 
-    fn host_of(&self, session: Option<&Session>) -> Arc<crate::limits::Host> {
-        self.repository.client.host(session.map_or(&self.access.origin, |session| &session.location))
+    fn largest_body(&self) -> u64 {
+        self.host().largest_body()
+    }
+
+    fn host(&self) -> Arc<Host> {
+        self.repository.client.host(&self.access.origin)
     }
 }
 

@@ -214,7 +214,7 @@ async fn a_damaged_source_is_named_as_such() {
         repository(&server).upload_blob(&Digest::of(b""), 2000, Arc::new(Damaged), &task).await.unwrap_err();
     assert!(matches!(&error, Error::Source { .. }), "{error}");
     assert_eq!(error.class(), Class::Verification);
-    assert_eq!(server.lines().len(), 2);
+    assert!(server.lines().len() <= 2, "it is not tried again");
     assert!(held.lock().unwrap().is_empty());
 }
 
