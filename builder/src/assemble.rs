@@ -126,6 +126,7 @@ fn up_to_date(request: &Request, lock: Digest) -> Result<Option<Report>, Error> 
     if bundle.catalog().lock != lock || signed_by != key_id || in_volumes != request.volume_size.is_some() {
         return Ok(None);
     }
+    Assembly::tidy(&request.output)?;
     let catalog = bundle.catalog();
     Ok(Some(Report {
         paths: vec![bundle.path().to_owned()],

@@ -1,6 +1,6 @@
 //! Writing a bundle: laid out from the lock, filled in any order, resumable at any instruction.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ferry_model::Digest;
@@ -140,6 +140,22 @@ impl Assembly {
         let assembly = Self { shared: Arc::new(shared) };
         assembly.restore()?;
         Ok(assembly)
+    }
+
+    /// Removes the journal of a bundle that is finished: a kill between the last two steps leaves it. One that
+    /// belongs to an unfinished bundle stays.
+    pub fn tidy(path: &Path) -> Result<(), Error> {
+        let journal = with_suffix(path, JOURNAL);
+        let unfinished = [PARTIAL, ".001.partial"].iter().any(|suffix| with_suffix(path, suffix).exists());
+        if unfinished {
+            return Ok(());
+        }
+        match std::fs::remove_file(&journal) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("removing", journal)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Believes what the journal says; after a restart of the machine, only what can be hashed again.
