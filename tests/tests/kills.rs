@@ -98,7 +98,11 @@ fn a_killed_build_of_volumes_goes_on() -> Result<()> {
     };
     remove()?;
     kill_often(64, &build, usual, || {
-        ensure!(files()? == right, "other volumes");
+        let names =
+            |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let found = files()?;
+        ensure!(names(&found) == names(&right), "{:?} in place of {:?}", names(&found), names(&right));
+        ensure!(found == right, "other volumes");
         remove()
     })
 }
