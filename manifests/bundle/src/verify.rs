@@ -26,6 +26,8 @@ pub struct Verification {
     pub damaged: Vec<DamagedBlob>,
     /// What is wrong between the blobs.
     pub structure: Vec<String>,
+    /// The volumes that all this lies in: the ones to copy again.
+    pub volumes: Vec<String>,
 }
 
 /// A damaged blob.
@@ -54,6 +56,7 @@ impl Verification {
             lines.extend(blob.needed_by.iter().map(|owner| format!("         needed by {owner}")));
         }
         lines.extend(self.structure.iter().map(|problem| format!("DAMAGED  {problem}")));
+        lines.extend(self.volumes.iter().map(|name| format!("DAMAGED  volume {name}: copy it again")));
         let size = ferry_model::size::ByteSize(self.bytes);
         let problems = self.damaged.len() + self.structure.len();
         lines.push(if problems == 0 {
@@ -105,12 +108,15 @@ pub fn verify(bundle: &Bundle, threads: usize, events: &Events) -> Result<Verifi
     damaged.sort();
     let structure =
         check_structure(bundle, &damaged.iter().map(|(_, digest, _)| *digest).collect::<Vec<_>>())?;
+    let is_good = damaged.is_empty() && structure.is_empty();
+    let volumes = if is_good { Vec::new() } else { bundle.inner.volumes.damaged()? };
     let damaged = damaged.into_iter().map(|(_, digest, reason)| DamagedBlob {
         digest,
         reason,
         needed_by: needed_by(bundle.catalog(), digest),
     });
-    Ok(Verification { blobs: blobs.len() as u64, bytes: total, damaged: damaged.collect(), structure })
+    let damaged = damaged.collect();
+    Ok(Verification { blobs: blobs.len() as u64, bytes: total, damaged, structure, volumes })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -48,6 +48,8 @@ pub struct Volumes {
     parts: Vec<Part>,
     /// Bytes of every part but the last.
     part_size: u64,
+    /// What each part was written with; empty where no list says.
+    digests: Vec<Digest>,
 }
 
 #[derive(Debug)]
@@ -112,7 +114,7 @@ impl Volumes {
                 if file.metadata().map_err(Error::io("opening", path))?.is_dir() {
                     return Err(Error::NotABundle { path: path.to_owned(), reason: "it is a folder" });
                 }
-                Ok(Self { parts: vec![Part::opened(path.to_owned(), file)], part_size: u64::MAX })
+                Ok(Self::of(vec![Part::opened(path.to_owned(), file)], u64::MAX))
             }
         }
     }
@@ -142,7 +144,8 @@ impl Volumes {
         if !problems.is_empty() {
             return Err(Error::Volumes { base: base.to_owned(), problems });
         }
-        Ok(Self { parts, part_size: list.volumes[0].size })
+        let digests = list.volumes.iter().map(|volume| volume.digest).collect();
+        Ok(Self { parts, part_size: list.volumes[0].size, digests })
     }
 
     /// Opens `BASE.001`, `BASE.002`, … as far as there are any. All but the last must have the same size.
@@ -169,7 +172,7 @@ impl Volumes {
         if !problems.is_empty() {
             return Err(Error::Volumes { base: base.to_owned(), problems });
         }
-        Ok(Self { parts, part_size: sizes[0].max(1) })
+        Ok(Self::of(parts, sizes[0].max(1)))
     }
 
     /// Prepares to write: one file, or as many of `part_size` bytes as `total` bytes need at most.
@@ -180,7 +183,7 @@ impl Volumes {
         most: u64,
     ) -> Result<Self, Error> {
         let Some(part_size) = part_size else {
-            return Ok(Self { parts: vec![Part::new(with_suffix(base, suffix))], part_size: u64::MAX });
+            return Ok(Self::of(vec![Part::new(with_suffix(base, suffix))], u64::MAX));
         };
         let count = most.div_ceil(part_size);
         let limit = MAX_VOLUMES as u64;
@@ -189,7 +192,22 @@ impl Volumes {
         }
         let parts = (0..usize::try_from(count).expect("checked"))
             .map(|index| Part::new(with_suffix(&numbered(base, index), suffix)));
-        Ok(Self { parts: parts.collect(), part_size })
+        Ok(Self::of(parts.collect(), part_size))
+    }
+
+    fn of(parts: Vec<Part>, part_size: u64) -> Self {
+        Self { parts, part_size, digests: Vec::new() }
+    }
+
+    /// The volumes whose content is not what their list says, by name; none where there is no list.
+    pub(crate) fn damaged(&self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for (part, expected) in self.parts.iter().zip(&self.digests) {
+            if hash_file(&part.path)?.1 != *expected {
+                names.push(part.path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
     }
 
     /// The first file: what error messages name.
