@@ -92,6 +92,8 @@ pub(crate) fn test(arguments: &[&str]) -> Result<()> {
 fn run_tests(quick: bool) -> Result<Totals> {
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
     command.env("FERRY_BIN_DIR", target().join("debug")).env("FERRY_PARTS_DIR", parts::folder());
+    // Errors that tests return say where they come from; the stack below them only hides that.
+    command.env("RUST_LIB_BACKTRACE", "0");
     if !quick {
         command.env("FERRY_REQUIRE_PARTS", "1");
     }
