@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use ferry_model::Digest;
 use ferry_model::catalog::{Blob, Catalog, Encoding};
+use ferry_model::digest::Hasher;
 
 use crate::compress::Pool;
+use crate::frame::RawBlock;
 use crate::journal::{Journal, Replay};
-use crate::locator::Place;
 use crate::seek_table::FrameSize;
 use crate::volumes::{VOLUMES_SUFFIX, Volumes, with_suffix};
 use crate::{Error, SecretKey, frame, layout};
@@ -118,9 +119,10 @@ impl Assembly {
         let volumes = Volumes::create(&options.path, PARTIAL, options.volume_size, most)?;
         let journal_path = with_suffix(&options.path, JOURNAL);
         let volume_size = options.volume_size.unwrap_or(0);
-        let (journal, replay) = Journal::open(&journal_path, options.lock, volume_size, blobs.len())?;
-        if replay.finishing {
-            take_back_names(&volumes)?;
+        let (journal, mut replay) = Journal::open(&journal_path, options.lock, volume_size, blobs.len())?;
+        if let Some(count) = replay.finishing {
+            // What was taken back is believed only after it was hashed: it might be an earlier bundle's.
+            replay.doubtful |= take_back_names(&volumes, count)?;
         }
         let state = State {
             journal,
@@ -158,49 +160,79 @@ impl Assembly {
         }
     }
 
-    /// Believes what the journal says; after a restart of the machine, only what can be hashed again.
+    /// Believes what the journal says, where the data can only be there: this machine has not been restarted since, no
+    /// write has failed, and the files are as long as they must be. Otherwise everything is hashed again.
     fn restore(&self) -> Result<(), Error> {
-        let rebooted = self.shared.lock().replay.rebooted;
-        if rebooted {
+        let doubtful = self.shared.lock().replay.doubtful || !self.is_covered();
+        if doubtful {
             self.hash_again()?;
         }
         let mut state = self.shared.lock();
         while state.lane_next < self.shared.blobs.len() && state.replay.done[state.lane_next] {
             let index = state.lane_next;
             self.shared.place_compressed(&mut state, index);
-            let stored: u64 = state.replay.frames[index].iter().map(|frame| u64::from(frame.stored)).sum();
-            state.lane_offset += stored;
+            state.lane_offset += stored_bytes(&state.replay.frames[index]);
             state.lane_next += 1;
         }
         Ok(())
     }
 
+    /// Whether the files are long enough for all that the journal speaks of: someone may have removed one.
+    fn is_covered(&self) -> bool {
+        let lengths = self.shared.volumes.lengths();
+        let state = self.shared.lock();
+        let stored = self.shared.offsets.iter().enumerate().all(|(index, offset)| {
+            let size = self.shared.blobs[index].size;
+            let content = if state.replay.done[index] { size } else { state.replay.stored[index].min(size) };
+            let length = if content == 0 { 0 } else { RawBlock::end_of(content, size) };
+            self.shared.volumes.covers(&lengths, *offset, length)
+        });
+        let compressed: u64 = state.replay.frames.iter().map(|frames| stored_bytes(frames)).sum();
+        stored && self.shared.volumes.covers(&lengths, state.lane_offset, compressed)
+    }
+
+    /// Takes back what does not have its digest. Beginnings of blobs stay: a wrong one shows at the blob's end, and the
+    /// blob then starts over.
     fn hash_again(&self) -> Result<(), Error> {
-        for (index, blob) in self.shared.blobs.iter().enumerate() {
-            if blob.encoding != Encoding::Stored {
-                break;
-            }
+        for (index, blob) in self.shared.blobs.iter().enumerate().take(self.shared.offsets.len()) {
             let claimed = self.shared.lock().replay.done[index];
-            let good = claimed && blob.size > 0 && {
-                let hashed = sink::hash_stored(&self.shared, index, blob.size);
-                hashed.is_ok_and(|hasher| hasher.finish() == blob.digest)
-            };
-            let mut state = self.shared.lock();
-            state.replay.done[index] = good;
-            if !good {
+            let hash = || sink::hash_stored(&self.shared, index, blob.size).map(Hasher::finish);
+            if claimed && hash().ok() != Some(blob.digest) {
+                let mut state = self.shared.lock();
+                state.replay.done[index] = false;
                 state.replay.stored[index] = 0;
             }
         }
+        let good = self.good_compressed();
         let mut state = self.shared.lock();
-        // Compressed blobs are the small rest; they are made again.
-        let first = state.lane_next;
-        state.replay.frames[first..].iter_mut().for_each(Vec::clear);
-        state.replay.done[first..].fill(false);
-        state.replay.finishing = false;
+        state.replay.done[good..].fill(false);
+        state.replay.frames[good..].iter_mut().for_each(Vec::clear);
         let volume_size = self.shared.options.volume_size.unwrap_or(0);
         let State { journal, replay, .. } = &mut *state;
-        journal
-            .rewrite(self.shared.options.lock, volume_size, replay, |index| self.shared.stored_place(index))
+        let place = |index| self.shared.stored_place(index);
+        journal.rewrite(self.shared.options.lock, volume_size, replay, place)
+    }
+
+    /// The first compressed blob that is not there, or not right.
+    fn good_compressed(&self) -> usize {
+        let (mut index, mut offset) = {
+            let state = self.shared.lock();
+            (state.lane_next, state.lane_offset)
+        };
+        while let Some(blob) = self.shared.blobs.get(index) {
+            let (done, frames) = {
+                let state = self.shared.lock();
+                (state.replay.done[index], state.replay.frames[index].clone())
+            };
+            offset += layout::joint_size(Some(self.shared.previous_size(index)));
+            let digest = || sink::hash_frames(&self.shared, offset, &frames).map(Hasher::finish);
+            if !done || digest() != Some(blob.digest) {
+                break;
+            }
+            offset += stored_bytes(&frames);
+            index += 1;
+        }
+        index
     }
 
     /// How far a blob is.
@@ -278,11 +310,11 @@ impl Shared {
                 None => (self.offsets[index], frame::raw_size(blob.size)),
                 Some(lane) => {
                     let frames = &state.replay.frames[index];
-                    (state.lane_places[lane], frames.iter().map(|frame| u64::from(frame.stored)).sum())
+                    (state.lane_places[lane], stored_bytes(frames))
                 }
             };
-            let Place { offset, stored_size, size } = Place { offset, stored_size, size: blob.size };
-            Ok(Blob { digest: blob.digest, size, offset, stored_size, encoding: blob.encoding.clone() })
+            let (digest, size, encoding) = (blob.digest, blob.size, blob.encoding.clone());
+            Ok(Blob { digest, size, offset, stored_size, encoding })
         };
         self.blobs.iter().enumerate().map(place).collect()
     }
@@ -296,16 +328,22 @@ impl Shared {
     }
 }
 
-/// A kill while files were renamed leaves some under their final names.
-fn take_back_names(volumes: &Volumes) -> Result<(), Error> {
-    for partial in volumes.paths() {
-        let name = partial.as_os_str().to_string_lossy();
-        let last = PathBuf::from(name.strip_suffix(PARTIAL).unwrap_or(&name));
-        if !partial.exists() && last.exists() {
-            std::fs::rename(&last, partial).map_err(Error::io("renaming", last))?;
+/// Bytes that frames take in the file.
+fn stored_bytes(frames: &[FrameSize]) -> u64 {
+    frames.iter().map(|frame| u64::from(frame.stored)).sum()
+}
+
+/// A kill while `count` files were renamed leaves some under their final names.
+fn take_back_names(volumes: &Volumes, count: usize) -> Result<bool, Error> {
+    let mut taken = false;
+    for partial in volumes.paths().take(count) {
+        let finished = tail::final_name(partial);
+        if !partial.exists() && finished.exists() {
+            std::fs::rename(&finished, partial).map_err(Error::io("renaming", finished))?;
+            taken = true;
         }
     }
-    Ok(())
+    Ok(taken)
 }
 
 /// Where stored blobs lie, and where what follows them begins.

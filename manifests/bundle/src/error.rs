@@ -124,6 +124,14 @@ pub enum Error {
         /// As found.
         actual: Digest,
     },
+    /// Something is wrong with this bundle.
+    #[error("{}: {source}", path.display())]
+    InBundle {
+        /// Its first file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<Error>,
+    },
     /// The unfinished bundle belongs to another lock, so its layout differs.
     #[error("{} is the beginning of another bundle", path.display())]
     OtherPartial {
@@ -151,6 +159,7 @@ impl Failure for Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::NotFound,
             Self::Io { .. } | Self::Busy { .. } | Self::OtherPartial { .. } => Class::Local,
             Self::NoSuchBlob(_) => Class::NotFound,
+            Self::InBundle { source, .. } => source.class(),
             Self::Key { .. } => Class::Input,
             Self::Version { .. } | Self::UnknownEncoding { .. } => Class::Protocol,
             Self::NotABundle { .. }
@@ -185,6 +194,16 @@ impl Failure for Error {
             }
             Self::NotABundle { .. } => {
                 "a bundle is the file that `ferry-builder build -o` wrote, its first volume, or its .volumes.json"
+            }
+            Self::InBundle { source, .. } => return source.hints(),
+            Self::CatalogDigest { .. } => {
+                "compare the digest with what `ferry-builder build` printed; if it is right, do not use this bundle"
+            }
+            Self::CatalogForm(_) | Self::Inconsistent(_) | Self::Limit { .. } => {
+                "this bundle was not written by Ferry as it is, or was damaged; get it again from whoever built it"
+            }
+            Self::Key { .. } => {
+                "keys are minisign's: `ferry-builder keygen` makes a pair; FERRY_KEY_PASSWORD opens an encrypted one"
             }
             Self::OtherPartial { .. } => {
                 "the lock has changed since; delete the partial file and its journal to start over"

@@ -86,6 +86,12 @@ impl RawBlock {
         Self { start, header_size, content, frame_content, first, last }
     }
 
+    /// Bytes of a run, from its start, that hold its first `content` bytes (1 to `size`).
+    pub fn end_of(content: u64, size: u64) -> u64 {
+        let block = Self::at(content - 1, size);
+        block.start + block.header_size + (content - 1) % BLOCK_CONTENT + 1
+    }
+
     /// Appends the block's headers.
     pub fn write_headers(&self, out: &mut Vec<u8>) {
         if self.first {
@@ -201,6 +207,7 @@ mod tests {
             let begin = position / BLOCK_CONTENT * BLOCK_CONTENT;
             prop_assert!(block.content > 0 && position < begin + block.content);
             let end = block.start + block.header_size + block.content;
+            prop_assert_eq!(RawBlock::end_of(begin + block.content, size), end);
             if begin + block.content == size {
                 prop_assert_eq!(end, raw_size(size));
             } else {

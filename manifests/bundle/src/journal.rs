@@ -6,7 +6,8 @@
 //! frame <index> <stored> <bytes>  one more frame of a compressed blob, and its content bytes
 //! done <index> [<digest> <offset> <bytes>]   a blob is complete and its digest was right; where, if it is stored
 //! restart <index>                 the frames of a compressed blob are void
-//! finishing                       all blobs are done; files may have their final names
+//! finishing <count>               all blobs are done; that many files may have their final names
+//! doubt                           a write failed late: nothing above is sure
 //! ```
 //!
 //! Lines are not synced: after `kill -9` the page cache still has the data and the lines. Only a crash of the whole
@@ -32,10 +33,10 @@ pub(crate) struct Replay {
     pub(crate) frames: Vec<Vec<FrameSize>>,
     /// Per blob: complete.
     pub(crate) done: Vec<bool>,
-    /// The files may have their final names.
-    pub(crate) finishing: bool,
-    /// The machine was restarted since: data may be lost.
-    pub(crate) rebooted: bool,
+    /// This many files may have their final names.
+    pub(crate) finishing: Option<usize>,
+    /// The machine was restarted since, or a write failed late: data may be lost.
+    pub(crate) doubtful: bool,
 }
 
 /// The journal, open for appending.
@@ -91,7 +92,7 @@ impl Journal {
                 if rest != format!("{lock} {volume_size}") {
                     return Err(Error::OtherPartial { path: path.with_extension("") });
                 }
-                replay.rebooted = old_boot != boot;
+                replay.doubtful = old_boot != boot;
                 lines.for_each(|line| replay.take(line));
                 if complete.len() + 1 != text.len() {
                     journal.file.set_len(complete.len() as u64 + 1).map_err(Error::io("writing", path))?;
@@ -106,7 +107,8 @@ impl Journal {
         self.line(&format!("ferry-journal 1 {boot} {lock} {volume_size}"))
     }
 
-    /// Writes the journal anew after a restart of the machine, with what was hashed again and found right.
+    /// Writes the journal anew, with what was hashed again and found right. The old one stands until the new one is
+    /// whole.
     pub(crate) fn rewrite(
         &mut self,
         lock: Digest,
@@ -114,16 +116,22 @@ impl Journal {
         replay: &Replay,
         place: impl Fn(usize) -> Option<(Digest, u64, u64)>,
     ) -> Result<(), Error> {
-        self.start(&boot_id(), lock, volume_size)?;
+        let path = crate::volumes::with_suffix(&self.path, ".new");
+        let file = File::create(&path).map_err(Error::io("creating", &path))?;
+        file.try_lock().map_err(|_| Error::Busy { path: path.clone() })?;
+        let mut new = Self { file, path: path.clone() };
+        new.start(&boot_id(), lock, volume_size)?;
         for index in 0..replay.done.len() {
             if replay.stored[index] > 0 {
-                self.stored(index, replay.stored[index])?;
+                new.stored(index, replay.stored[index])?;
             }
-            replay.frames[index].iter().try_for_each(|frame| self.frame(index, *frame))?;
+            replay.frames[index].iter().try_for_each(|frame| new.frame(index, *frame))?;
             if replay.done[index] {
-                self.done(index, place(index))?;
+                new.done(index, place(index))?;
             }
         }
+        std::fs::rename(&path, &self.path).map_err(Error::io("renaming", path))?;
+        self.file = new.file;
         Ok(())
     }
 
@@ -148,8 +156,12 @@ impl Journal {
         }
     }
 
-    pub(crate) fn finishing(&mut self) -> Result<(), Error> {
-        self.line("finishing")
+    pub(crate) fn finishing(&mut self, count: usize) -> Result<(), Error> {
+        self.line(&format!("finishing {count}"))
+    }
+
+    pub(crate) fn doubt(&mut self) -> Result<(), Error> {
+        self.line("doubt")
     }
 
     /// One write call per line, so that a kill never leaves two halves.
@@ -168,11 +180,18 @@ impl Replay {
     fn take(&mut self, line: &str) {
         let mut words = line.split(' ');
         let Some(verb) = words.next() else { return };
-        if verb == "finishing" {
-            self.finishing = true;
-            return;
-        }
         let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+        match verb {
+            "finishing" => {
+                self.finishing = number().and_then(|count| usize::try_from(count).ok());
+                return;
+            }
+            "doubt" => {
+                self.doubtful = true;
+                return;
+            }
+            _ => {}
+        }
         let Some(index) =
             number().and_then(|index| usize::try_from(index).ok()).filter(|index| *index < self.done.len())
         else {

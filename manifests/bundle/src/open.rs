@@ -47,8 +47,19 @@ pub(crate) struct Inner {
 impl Bundle {
     /// Opens a file, a first volume or a list of volumes.
     pub fn open(path: &Path, trust: &Trust) -> Result<Self, Error> {
+        Self::open_inner(path, trust).map_err(|error| match error {
+            // These name the file themselves.
+            Error::Io { .. } | Error::NotABundle { .. } | Error::WrongSize { .. } | Error::Volumes { .. } => {
+                error
+            }
+            other => Error::InBundle { path: path.to_owned(), source: Box::new(other) },
+        })
+    }
+
+    fn open_inner(path: &Path, trust: &Trust) -> Result<Self, Error> {
         let volumes = Volumes::open(path)?;
         let locator = read_locator(&volumes)?;
+        volumes.check_list(locator.catalog_digest)?;
         let catalog = read_member(&volumes, locator.catalog, MAX_CATALOG, "the size of the catalog")?;
         let actual = Digest::of(&catalog);
         let expected = trust.catalog_digest.unwrap_or(locator.catalog_digest);

@@ -152,9 +152,23 @@ pub fn generate_keys(password: Option<&str>) -> Result<(String, String), Error> 
     Ok((secret, public))
 }
 
+/// Four lines, and signatures of the right length: the minisign crate takes both for granted.
+fn check_form(signature: &str) -> Result<(), Error> {
+    let lines: Vec<&str> = signature.lines().collect();
+    let decoded = |line: &str| BASE64.decode(line.trim_end()).map_or(0, |bytes| bytes.len());
+    // Algorithm 2, key number 8, signature 64; and the signature of that with the trusted comment.
+    let good = matches!(lines[..], [untrusted, first, trusted, second]
+        if untrusted.starts_with("untrusted comment: ")
+            && decoded(first) == 2 + 8 + 64
+            && trusted.starts_with("trusted comment: ")
+            && decoded(second) == 64);
+    if good { Ok(()) } else { Err(Error::Signature { reason: "it is not in minisign's form".into() }) }
+}
+
 /// What a `.minisig` file says about `data`, checked when there is a key to check it with.
 pub(crate) fn check(data: &[u8], signature: &str, key: Option<&PublicKey>) -> Result<SignatureState, Error> {
     let refuse = |error: minisign::PError| Error::Signature { reason: error.to_string() };
+    check_form(signature)?;
     let parsed = minisign::SignatureBox::from_string(signature).map_err(refuse)?;
     // The signature does not cover this line, and no byte of a bundle goes unchecked.
     if signature.lines().next() != Some(UNTRUSTED_COMMENT) {
@@ -203,6 +217,8 @@ mod tests {
             (b"data", signature.replace("comment: comment", "comment: Comment"), &public),
             (b"data", signature.replace("untrusted comment: s", "untrusted comment: S"), &public),
             (b"data", "nonsense".to_owned(), &public),
+            (b"data", signature.replace("=\n", "\n"), &public),
+            (b"data", signature.trim_end()[..signature.len() - 30].to_owned(), &public),
         ] {
             assert!(matches!(check(data, &signature, Some(key)), Err(Error::Signature { .. })));
         }

@@ -91,7 +91,7 @@ pub fn verify(bundle: &Bundle, threads: usize, events: &Events) -> Result<Verifi
                 while let Some(blob) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     match hash(bundle, blob, events) {
                         Ok(()) => {}
-                        Err(error @ Error::Io { .. }) => {
+                        Err(error) if is_fatal(&error) => {
                             lock(&fatal).get_or_insert(error);
                             return;
                         }
@@ -121,6 +121,12 @@ pub fn verify(bundle: &Bundle, threads: usize, events: &Events) -> Result<Verifi
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A file that is gone or closed to us ends the run; a medium that cannot be read is damage like any other.
+fn is_fatal(error: &Error) -> bool {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), NotFound | PermissionDenied))
 }
 
 fn hash(bundle: &Bundle, blob: &Blob, events: &Events) -> Result<(), Error> {
@@ -238,7 +244,7 @@ fn check_structure(bundle: &Bundle, damaged: &[Digest]) -> Result<Vec<String>, E
     let result = check_tail(bundle.catalog(), locator, &mut walk, damaged.is_empty());
     match result {
         Ok(()) => {}
-        Err(error @ Error::Io { .. }) => return Err(error),
+        Err(error) if is_fatal(&error) => return Err(error),
         Err(error) => walk.problems.push(error.to_string()),
     }
     Ok(walk.problems)

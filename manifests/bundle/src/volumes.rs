@@ -13,8 +13,8 @@ use crate::Error;
 
 /// What the list of volumes is called, behind the bundle's name.
 pub const VOLUMES_SUFFIX: &str = ".volumes.json";
-/// The most volumes that are accepted.
-pub(crate) const MAX_VOLUMES: usize = 9_999;
+/// The most volumes: three digits, and fewer files than a process may have open.
+pub(crate) const MAX_VOLUMES: usize = 999;
 /// The largest list that is read: far more than [`MAX_VOLUMES`] entries need.
 const MAX_LIST: u64 = 4 << 20;
 
@@ -50,6 +50,8 @@ pub struct Volumes {
     part_size: u64,
     /// What each part was written with; empty where no list says.
     digests: Vec<Digest>,
+    /// The catalog that the list belongs to, where there is a list.
+    catalog: Option<Digest>,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Part {
 }
 
 /// `NAME` and `.001` make `NAME.001`.
-fn numbered(base: &Path, index: usize) -> PathBuf {
+pub(crate) fn numbered(base: &Path, index: usize) -> PathBuf {
     with_suffix(base, &format!(".{:03}", index + 1))
 }
 
@@ -145,7 +147,7 @@ impl Volumes {
             return Err(Error::Volumes { base: base.to_owned(), problems });
         }
         let digests = list.volumes.iter().map(|volume| volume.digest).collect();
-        Ok(Self { parts, part_size: list.volumes[0].size, digests })
+        Ok(Self { parts, part_size: list.volumes[0].size, digests, catalog: Some(list.catalog) })
     }
 
     /// Opens `BASE.001`, `BASE.002`, … as far as there are any. All but the last must have the same size.
@@ -196,7 +198,7 @@ impl Volumes {
     }
 
     fn of(parts: Vec<Part>, part_size: u64) -> Self {
-        Self { parts, part_size, digests: Vec::new() }
+        Self { parts, part_size, digests: Vec::new(), catalog: None }
     }
 
     /// The volumes whose content is not what their list says, by name; none where there is no list.
@@ -208,6 +210,47 @@ impl Volumes {
             }
         }
         Ok(names)
+    }
+
+    /// Refuses a list of volumes that belongs to another bundle than the one in the volumes.
+    pub(crate) fn check_list(&self, found: Digest) -> Result<(), Error> {
+        match self.catalog {
+            Some(listed) if listed != found => {
+                let problems =
+                    vec![format!("the list is of the bundle with catalog {listed}, they hold {found}")];
+                Err(Error::Volumes { base: self.path().to_owned(), problems })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes of each part that is there, without making any.
+    pub(crate) fn lengths(&self) -> Vec<u64> {
+        self.parts
+            .iter()
+            .map(|part| std::fs::metadata(&part.path).map_or(0, |metadata| metadata.len()))
+            .collect()
+    }
+
+    /// Whether parts of these `lengths` hold all of `length` bytes at `offset`.
+    pub(crate) fn covers(&self, lengths: &[u64], offset: u64, length: u64) -> bool {
+        let (mut at, end) = (offset, offset + length);
+        while at < end {
+            let (index, inner) = (at / self.part_size, at % self.part_size);
+            let wanted = (end - at).min(self.part_size - inner);
+            let there =
+                usize::try_from(index).ok().and_then(|index| lengths.get(index)).copied().unwrap_or(0);
+            if there < inner + wanted {
+                return false;
+            }
+            at += wanted;
+        }
+        true
+    }
+
+    /// Parts in use, once [`Volumes::settle`] has removed the others.
+    pub(crate) fn count(&self) -> usize {
+        self.parts.len()
     }
 
     /// The first file: what error messages name.
@@ -312,6 +355,13 @@ impl Volumes {
     }
 }
 
+/// One plain name, which leads to no other folder.
+fn is_file_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(_)), None));
+    plain && name.len() <= 255 && !name.contains(['/', '\\']) && !name.contains(char::is_control)
+}
+
 fn read_list(path: &Path) -> Result<VolumeList, Error> {
     let not_a_list = |reason| Error::NotABundle { path: path.to_owned(), reason };
     let size = std::fs::metadata(path).map_err(Error::io("reading", path))?.len();
@@ -324,8 +374,7 @@ fn read_list(path: &Path) -> Result<VolumeList, Error> {
     if list.volumes.is_empty() || list.volumes.len() > MAX_VOLUMES {
         return Err(not_a_list("its list of volumes is empty or endless"));
     }
-    let safe = |name: &str| !name.contains('/') && name.parse::<ferry_model::Name>().is_ok();
-    if !list.volumes.iter().all(|volume| safe(&volume.name)) {
+    if !list.volumes.iter().all(|volume| is_file_name(&volume.name)) {
         return Err(not_a_list("its list of volumes has a name that is no plain file name"));
     }
     let first = list.volumes[0].size;

@@ -162,6 +162,66 @@ fn missing_and_short_volumes_are_named() {
     assert!(error.contains("b.ferry.tar.zst.005 has 5 bytes instead of 3000000"), "{error}");
 }
 
+/// A journal that speaks of data which is not there must not be believed.
+#[test]
+fn a_journal_without_its_data_is_not_believed() {
+    for volume_size in [None, Some(1_000_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let sample = Sample::new(&[2_500_000, 700_000], &[1_500_000, 10]);
+        let assembly = sample.open(&path, volume_size);
+        sample.fill(&assembly, 100_000);
+        drop(assembly);
+        let first = if volume_size.is_some() { "a.001.partial" } else { "a.partial" };
+        std::fs::remove_file(folder.path().join(first)).unwrap();
+        sample.build(&path, volume_size, None);
+        let bundle = open(&path).unwrap();
+        assert!(verify(&bundle, 2, &Events::none()).unwrap().is_good(), "{volume_size:?}");
+    }
+}
+
+/// The same for data that may be wrong: after a restart of the machine, and after a write that failed late.
+#[test]
+fn doubtful_data_is_hashed_again() {
+    for boot in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let sample = Sample::new(&[2_500_000, 700_000], &[1_500_000, 10]);
+        let assembly = sample.open(&path, None);
+        sample.fill(&assembly, 100_000);
+        drop(assembly);
+        let journal = folder.path().join("a.partial.journal");
+        let text = std::fs::read_to_string(&journal).unwrap();
+        let doubted =
+            if boot { text.replacen("ferry-journal 1 ", "ferry-journal 1 x", 1) } else { text + "doubt\n" };
+        std::fs::write(&journal, doubted).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(folder.path().join("a.partial")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"lost", 1_000_000).unwrap();
+        let assembly = sample.open(&path, None);
+        assert_eq!(assembly.state(0), ferry_bundle::BlobState::Begun(0));
+        for good in 1..4 {
+            assert_eq!(assembly.state(good), ferry_bundle::BlobState::Done, "{good}");
+        }
+        sample.fill(&assembly, 100_000);
+        assembly.finish(sample.catalog(), None).unwrap();
+        assert!(verify(&open(&path).unwrap(), 2, &Events::none()).unwrap().is_good());
+    }
+}
+
+#[test]
+fn volumes_of_an_earlier_bundle_do_not_remain() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("蓝鲸 (1).ferry.tar.zst");
+    let (large, small) = (Sample::new(&[5_000_000], &[]), Sample::new(&[1_500_000], &[]));
+    large.build(&path, Some(1_000_000), None);
+    small.build(&path, Some(1_000_000), None);
+    let first = folder.path().join("蓝鲸 (1).ferry.tar.zst.001");
+    small.assert_in(&open(&first).unwrap());
+    assert!(!folder.path().join("蓝鲸 (1).ferry.tar.zst.003").exists());
+    std::fs::remove_file(folder.path().join("蓝鲸 (1).ferry.tar.zst.volumes.json")).unwrap();
+    small.assert_in(&open(&first).unwrap());
+}
+
 #[test]
 fn a_run_with_another_lock_is_salvaged() {
     use ferry_bundle::{Assembly, AssemblyOptions, Error, Salvage};

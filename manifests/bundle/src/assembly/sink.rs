@@ -164,6 +164,23 @@ pub(super) fn hash_stored(shared: &Shared, index: usize, length: u64) -> Result<
     Ok(hasher)
 }
 
+/// Hashes the content of frames that lie behind one another, as they are in the file; `None` where they are damaged.
+pub(super) fn hash_frames(shared: &Shared, start: u64, frames: &[FrameSize]) -> Option<Hasher> {
+    let mut hasher = Hasher::default();
+    let mut offset = start;
+    for frame in frames {
+        let mut stored = vec![0; frame.stored as usize];
+        shared.volumes.read_exact_at(offset, &mut stored).ok()?;
+        let content = zstd::bulk::decompress(&stored, frame.content as usize).ok()?;
+        if content.len() != frame.content as usize {
+            return None;
+        }
+        hasher.update(&content);
+        offset += u64::from(frame.stored);
+    }
+    Some(hasher)
+}
+
 /// Fills a compressed blob: content goes in, frames come out behind the blob before.
 pub struct CompressedSink {
     shared: Arc<Shared>,
@@ -172,8 +189,6 @@ pub struct CompressedSink {
     start: u64,
     /// Where the next frame goes.
     end: u64,
-    /// Content bytes that are in frames in the file.
-    written: u64,
     /// Content bytes taken in all.
     position: u64,
     /// Content bytes of each frame handed out, not yet back.
@@ -194,7 +209,7 @@ impl std::fmt::Debug for CompressedSink {
 impl CompressedSink {
     pub(super) fn new(shared: Arc<Shared>, index: usize) -> Self {
         let frames = InOrder::new(Arc::clone(&shared.pool));
-        let (start, end, written) = {
+        let (start, end, position) = {
             let state = shared.lock();
             let start = state.lane_offset + layout::joint_size(Some(shared.previous_size(index)));
             let there = &state.replay.frames[index];
@@ -202,7 +217,7 @@ impl CompressedSink {
             (start, start + stored, there.iter().map(|frame| u64::from(frame.content)).sum())
         };
         let sizes = std::collections::VecDeque::new();
-        Self { shared, index, start, end, written, position: written, sizes, chunk: Vec::new(), frames }
+        Self { shared, index, start, end, position, sizes, chunk: Vec::new(), frames }
     }
 
     /// Which blob of the plan it is.
@@ -217,25 +232,14 @@ impl CompressedSink {
 
     /// The hash of what is there, read back from the file. If that fails, the blob starts over.
     pub fn resume(&mut self) -> Result<Hasher, Error> {
-        let mut hasher = Hasher::default();
         let frames = self.shared.lock().replay.frames[self.index].clone();
-        let mut offset = self.start;
-        for frame in frames {
-            let mut stored = vec![0; frame.stored as usize];
-            let content = self
-                .shared
-                .volumes
-                .read_exact_at(offset, &mut stored)
-                .ok()
-                .and_then(|()| zstd::bulk::decompress(&stored, frame.content as usize).ok());
-            let Some(content) = content.filter(|content| content.len() == frame.content as usize) else {
+        match hash_frames(&self.shared, self.start, &frames) {
+            Some(hasher) => Ok(hasher),
+            None => {
                 self.restart()?;
-                return Ok(Hasher::default());
-            };
-            hasher.update(&content);
-            offset += u64::from(frame.stored);
+                Ok(Hasher::default())
+            }
         }
-        Ok(hasher)
     }
 
     /// Forgets what is there.
@@ -243,7 +247,7 @@ impl CompressedSink {
         while self.frames.pop().is_some() {}
         self.sizes.clear();
         self.chunk.clear();
-        (self.end, self.written, self.position) = (self.start, 0, 0);
+        (self.end, self.position) = (self.start, 0);
         let mut state = self.shared.lock();
         state.replay.frames[self.index].clear();
         state.journal.restart(self.index)
@@ -286,7 +290,6 @@ impl CompressedSink {
         let content = self.sizes.pop_front().expect("one size for each frame handed out");
         self.shared.volumes.write_all_at(self.end, &frame)?;
         self.end += frame.len() as u64;
-        self.written += u64::from(content);
         let size = FrameSize { stored: u32::try_from(frame.len()).expect("a frame is small"), content };
         let mut state = self.shared.lock();
         state.journal.frame(self.index, size)?;

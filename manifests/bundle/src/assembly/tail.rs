@@ -1,6 +1,6 @@
 //! Finishing a bundle: everything but the blobs, then the final name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ferry_model::Digest;
 use ferry_model::catalog::Catalog;
@@ -9,6 +9,7 @@ use super::{Finished, PARTIAL, Shared, State, VOLUMES_SUFFIX, with_suffix};
 use crate::compress::{FRAME, compress};
 use crate::locator::{FORMAT_VERSION, LOCATOR_SIZE, Locator, Place};
 use crate::seek_table::{self, FrameSize};
+use crate::volumes::{MAX_VOLUMES, numbered};
 use crate::{Error, SecretKey, frame, layout, oci_index};
 
 /// Appends members behind the last blob and keeps the sizes of all frames.
@@ -71,16 +72,20 @@ pub(super) fn finish(
     key: Option<&SecretKey>,
 ) -> Result<Finished, Error> {
     let (catalog_digest, file_size) = {
-        let mut state = shared.lock();
+        let state = shared.lock();
         catalog.blobs = shared.placements(&state)?;
         let frames = write_joints(&shared, &state, &catalog)?;
-        state.journal.finishing()?;
         let previous = shared.previous_size(shared.blobs.len());
         let end = state.lane_offset;
         drop(state);
         write_tail(Tail { shared: &shared, end, previous, frames }, &catalog, key)?
     };
-    shared.volumes.settle(file_size)?;
+    if let Err(error) = shared.volumes.settle(file_size) {
+        // Data that the journal speaks of may never have reached the disk.
+        shared.lock().journal.doubt()?;
+        return Err(error);
+    }
+    shared.lock().journal.finishing(shared.volumes.count())?;
     let paths = publish(&shared, catalog_digest)?;
     let state = shared.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     state.journal.remove()?;
@@ -116,34 +121,51 @@ fn write_tail(
     Ok((catalog_digest, file_size))
 }
 
-/// Gives the files their final names, the list of volumes last.
+/// The name without `.partial`.
+pub(super) fn final_name(partial: &Path) -> PathBuf {
+    let name = partial.as_os_str().to_string_lossy();
+    PathBuf::from(name.strip_suffix(PARTIAL).unwrap_or(&name))
+}
+
+/// Gives the files their final names. The list of volumes goes first and comes last, so that it never speaks of a mix
+/// of old and new; an earlier bundle's further volumes are removed.
 fn publish(shared: &Shared, catalog_digest: Digest) -> Result<Vec<PathBuf>, Error> {
     let base = &shared.options.path;
     let list =
         shared.options.volume_size.map(|_| shared.volumes.list(catalog_digest, PARTIAL)).transpose()?;
+    let list_path = with_suffix(base, VOLUMES_SUFFIX);
     let mut paths = Vec::new();
+    if list.is_some() {
+        remove_if_there(&list_path)?;
+        (shared.volumes.count()..MAX_VOLUMES)
+            .try_for_each(|index| remove_if_there(&numbered(base, index)))?;
+    }
     for partial in shared.volumes.paths() {
-        let name = partial.as_os_str().to_string_lossy();
-        let finished = PathBuf::from(name.strip_suffix(PARTIAL).unwrap_or(&name));
+        let finished = final_name(partial);
         std::fs::rename(partial, &finished).map_err(Error::io("renaming", partial))?;
         paths.push(finished);
     }
     if let Some(list) = list {
-        let path = with_suffix(base, VOLUMES_SUFFIX);
         let text = serde_json::to_vec_pretty(&list).expect("a list has only strings and numbers");
-        let partial = with_suffix(&path, PARTIAL);
+        let partial = with_suffix(&list_path, PARTIAL);
         std::fs::write(&partial, text).map_err(Error::io("writing", &partial))?;
-        std::fs::rename(&partial, &path).map_err(Error::io("renaming", &partial))?;
-        paths.push(path);
+        std::fs::rename(&partial, &list_path).map_err(Error::io("renaming", &partial))?;
+        paths.push(list_path);
     }
     sync_folder(base);
     Ok(paths)
 }
 
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("removing", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the new names last through a crash, where the file system can.
-fn sync_folder(path: &std::path::Path) {
-    let folder =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+fn sync_folder(path: &Path) {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(folder) = std::fs::File::open(folder) {
         let _ = folder.sync_all();
     }
