@@ -155,13 +155,14 @@ pub fn generate_keys(password: Option<&str>) -> Result<(String, String), Error> 
 /// Four lines, and signatures of the right length: the minisign crate takes both for granted.
 fn check_form(signature: &str) -> Result<(), Error> {
     let lines: Vec<&str> = signature.lines().collect();
-    let decoded = |line: &str| BASE64.decode(line.trim_end()).map_or(0, |bytes| bytes.len());
+    let decoded = |line: &str| BASE64.decode(line).map_or(0, |bytes| bytes.len());
     // Algorithm 2, key number 8, signature 64; and the signature of that with the trusted comment.
     let good = matches!(lines[..], [untrusted, first, trusted, second]
         if untrusted.starts_with("untrusted comment: ")
             && decoded(first) == 2 + 8 + 64
             && trusted.starts_with("trusted comment: ")
-            && decoded(second) == 64);
+            && decoded(second) == 64
+            && signature == format!("{}\n", lines.join("\n")));
     if good { Ok(()) } else { Err(Error::Signature { reason: "it is not in minisign's form".into() }) }
 }
 
