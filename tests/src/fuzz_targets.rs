@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use ferry_bundle::{Bundle, Trust, verify::verify};
+use ferry_bundle::{Bundle, PublicKey, Trust, verify::verify};
 use ferry_model::catalog::{Catalog, Encoding};
 use ferry_model::event::Events;
 use ferry_model::lock::Lock;
@@ -25,6 +25,8 @@ pub const TARGETS: [(&str, Target); 4] =
 
 /// Blobs larger than this are not read back.
 const LARGEST_READ: u64 = 1 << 20;
+/// A key whose secret half nobody has.
+const PUBLIC_KEY: &str = "RWSw+VXMw/KmFm8qu52MMhoG+RZoJJ3AmCcW4C72H/r64IQkgZkG0BGM";
 
 /// A text's parsers never panic, and what they accept they print and read again as the same.
 pub fn reference(input: &[u8]) {
@@ -72,18 +74,24 @@ pub fn lock(input: &[u8]) {
     }
 }
 
-/// A bundle is read or refused. The first byte says what the rest is: a whole file, a catalog in an otherwise good
-/// bundle, or the frames of its one blob, so that the fuzzer need not guess digests to get past the first checks.
+/// A bundle is read or refused. The first byte says what the rest is: a whole file, or in an otherwise good bundle its
+/// catalog, the frames of its one blob, or its signature, so that the fuzzer need not guess digests to get past the
+/// first checks.
 pub fn bundle(input: &[u8]) {
     let Some((kind, rest)) = input.split_first() else { return };
-    let bytes = match kind % 3 {
+    let bytes = match kind % 4 {
         0 => rest.to_vec(),
         1 => {
             let mut forgery = Forgery::new();
             forgery.catalog = rest.to_vec();
             forgery.put_together()
         }
-        _ => with_frames(rest),
+        2 => with_frames(rest),
+        _ => {
+            let mut forgery = Forgery::new();
+            forgery.signature = Some(rest.to_vec());
+            forgery.put_together()
+        }
     };
     read_everything(&bytes);
 }
@@ -110,6 +118,9 @@ fn read_everything(bytes: &[u8]) {
     };
     let mut file = file.expect("a temporary file can be made");
     file.write_all(bytes).expect("a temporary file can be written");
+    let key = PublicKey::parse(PUBLIC_KEY, file.path()).expect("a good key");
+    let trust = Trust { public_key: Some(key), ..Trust::default() };
+    assert!(Bundle::open(file.path(), &trust).is_err(), "a signature held that its key did not make");
     let Ok(bundle) = Bundle::open(file.path(), &Trust::default()) else { return };
     for blob in &bundle.catalog().blobs {
         if let Ok(content) = bundle.read_all(&blob.digest, LARGEST_READ) {

@@ -5,6 +5,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use ferry_bundle::locator::Locator;
+use ferry_bundle::{Bundle, PublicKey, Trust};
 use ferry_model::Digest;
 use ferry_model::catalog::{Catalog, Encoding};
 use ferry_tests::corpus::Corpus;
@@ -85,6 +86,25 @@ fn one_flipped_bit_anywhere_is_found() -> Result<()> {
         }
     }
     ensure!(missed.is_empty(), "of {} bytes, flips went unnoticed at {missed:?}", good.len());
+    Ok(())
+}
+
+#[test]
+fn every_bit_of_the_signature_counts() -> Result<()> {
+    let sample = signed_sample(97)?;
+    let workspace = &sample.workspace;
+    let key = PublicKey::read(&workspace.path("mine.pub"))?;
+    let trust = Trust { public_key: Some(key), ..Trust::default() };
+    let good = Forgery::take_apart(&fs::read(workspace.path("bundle"))?);
+    let signature = good.signature.clone().context("the sample is signed")?;
+    for bit in 0..signature.len() * 8 {
+        let mut flipped = good.clone();
+        let mut bytes = signature.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        flipped.signature = Some(bytes);
+        let path = workspace.write("flipped", flipped.put_together())?;
+        ensure!(Bundle::open(&path, &trust).is_err(), "bit {bit} of {} may be flipped", signature.len() * 8);
+    }
     Ok(())
 }
 
