@@ -92,6 +92,7 @@ pub async fn build(request: Request) -> Result<Report, Error> {
         kept: request.kept,
         reuse: request.reuse,
         salvage: salvage.clone(),
+        events: request.events.clone(),
         archives: Mutex::default(),
     };
     let fetch = Fetch {

@@ -48,7 +48,7 @@ struct Run {
     fetch: Fetch,
     owners: HashMap<Digest, String>,
     failures: Mutex<Vec<Failed>>,
-    /// Set when going on is pointless: the disk is full.
+    /// Set when going on is pointless: the bundle cannot be written.
     stop: AtomicBool,
 }
 
@@ -62,7 +62,7 @@ pub async fn fill(fetch: Fetch) -> Result<(), Error> {
     let run = Arc::new(Run { fetch, owners, failures: Mutex::default(), stop: AtomicBool::new(false) });
     let mut tasks = JoinSet::new();
     let compressed = Arc::clone(&run);
-    tasks.spawn(async move { compressed.fill_compressed().await });
+    tasks.spawn(compressed.fill_compressed());
     for index in run.stored_by_size() {
         let permit = Arc::clone(&jobs).acquire_owned().await.expect("the semaphore is never closed");
         if run.stop.load(Ordering::Relaxed) {
@@ -86,13 +86,42 @@ pub async fn fill(fetch: Fetch) -> Result<(), Error> {
     Error::collect(failures)
 }
 
+/// A small blob being fetched ahead of its turn; given up when nobody wants it any more.
+struct Ahead(tokio::task::JoinHandle<Result<Option<Vec<u8>>, Error>>);
+
+impl Ahead {
+    async fn content(mut self) -> Result<Option<Vec<u8>>, Error> {
+        let internal = |error: tokio::task::JoinError| Error::Entry {
+            problem: error.to_string(),
+            hint: None,
+            class: Class::Internal,
+        };
+        (&mut self.0).await.map_err(internal)?
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Whether it is the bundle that could not be written, and not a source that could not be read.
+fn is_of_sink(error: &Error) -> bool {
+    match error {
+        Error::Bundle(error) => error.class() == Class::Local,
+        Error::Transfer(error) => matches!(error, ferry_transfer::Error::Sink { .. }),
+        _ => false,
+    }
+}
+
 impl Run {
     fn lock_failures(&self) -> std::sync::MutexGuard<'_, Vec<Failed>> {
         self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn failed(&self, name: impl Into<String>, error: Error) {
-        if error.class() == Class::Local {
+        if is_of_sink(&error) {
             self.stop.store(true, Ordering::Relaxed);
         }
         self.lock_failures().push(Failed { name: name.into(), error: Box::new(error) });
@@ -146,10 +175,12 @@ impl Run {
         let result = self.fetch.sources.fetch(blob, resume, &mut adapter, task).await;
         match result {
             Ok(digest) => Ok(adapter.0.finish(digest)?),
+            Err(error) if is_of_sink(&error) => Err(error),
             Err(error) => {
-                // What did arrive stays for the next run, unless it is the disk that failed.
-                if error.class() != Class::Local {
-                    adapter.0.checkpoint()?;
+                // What did arrive stays for the next run, unless it is known to be wrong.
+                match error.class() {
+                    Class::Verification => adapter.0.restart()?,
+                    _ => adapter.0.checkpoint()?,
                 }
                 Err(error)
             }
@@ -158,10 +189,16 @@ impl Run {
 
     /// Compressed blobs have their place behind one another, so they are written in order; small ones are fetched
     /// ahead. The first that fails ends it: there is no place for the next.
-    async fn fill_compressed(&self) {
+    async fn fill_compressed(self: Arc<Self>) {
         let first = self.fetch.assembly.next_compressed().unwrap_or(self.fetch.lock.blobs.len());
         let mut due = stream::iter(first..self.fetch.lock.blobs.len())
-            .map(|index| async move { (index, self.ahead(index).await) })
+            .map(|index| {
+                // A task of its own: a future that nobody polls would keep its place among the host's connections,
+                // and the blob that is being written could wait for that place for ever.
+                let run = Arc::clone(&self);
+                let ahead = Ahead(tokio::spawn(async move { run.ahead(index).await }));
+                async move { (index, ahead.content().await) }
+            })
             .buffered(self.fetch.jobs.max(1));
         while let Some((index, ahead)) = due.next().await {
             let blob = &self.fetch.lock.blobs[index];
@@ -185,9 +222,9 @@ impl Run {
             return Ok(None);
         }
         let silent = Events::none().start("", None);
-        let mut memory = Memory(Vec::new());
+        let mut memory = Memory::new(blob.size);
         self.fetch.sources.fetch(blob, Resume::default(), &mut memory, &silent).await?;
-        Ok(Some(memory.0))
+        Ok(Some(memory.content))
     }
 
     async fn compressed(
@@ -207,7 +244,13 @@ impl Run {
         let resume = Resume { position: sink.position(), hasher };
         task.reset(resume.position);
         let mut adapter = CompressedAdapter(sink);
-        let digest = self.fetch.sources.fetch(blob, resume, &mut adapter, task).await?;
+        let digest = match self.fetch.sources.fetch(blob, resume, &mut adapter, task).await {
+            Err(error) if error.class() == Class::Verification => {
+                adapter.0.restart()?;
+                return Err(error);
+            }
+            other => other?,
+        };
         Ok(tokio::task::block_in_place(|| adapter.0.finish(digest))?)
     }
 }

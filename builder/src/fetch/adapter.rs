@@ -38,16 +38,30 @@ impl Sink for CompressedAdapter {
     }
 }
 
-/// Small documents.
-pub(super) struct Memory(pub(super) Vec<u8>);
+/// Small documents, of a size that is known.
+pub(super) struct Memory {
+    pub(super) content: Vec<u8>,
+    size: u64,
+}
+
+impl Memory {
+    pub(super) fn new(size: u64) -> Self {
+        Self { content: Vec::new(), size }
+    }
+}
 
 impl Sink for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.extend_from_slice(bytes);
+        let value = (self.content.len() + bytes.len()) as u64;
+        if value > self.size {
+            let limit = self.size;
+            return Err(to_io(ferry_bundle::Error::Limit { what: "the content of a blob", value, limit }));
+        }
+        self.content.extend_from_slice(bytes);
         Ok(())
     }
     fn restart(&mut self) -> io::Result<()> {
-        self.0.clear();
+        self.content.clear();
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use ferry_bundle::{Bundle, Salvage};
 use ferry_model::event::{Events, Task};
+use ferry_model::failure::{Class, Failure as _};
 use ferry_model::lock::{BlobSource, LockedBlob};
 use ferry_model::{Digest, ImageReference};
 use ferry_transfer::{Client, Daemon, Expected, Options, Resume, Sink};
@@ -31,6 +32,8 @@ pub struct Sources {
     pub reuse: Vec<Bundle>,
     /// What a run with another lock left.
     pub salvage: Option<Arc<Salvage>>,
+    /// Where to tell of what could not be reused.
+    pub events: Events,
     /// Archives, opened on first use.
     pub archives: Mutex<HashMap<String, Arc<Archive>>>,
 }
@@ -40,11 +43,16 @@ struct Feed<'a> {
     sink: &'a mut dyn Sink,
     task: &'a Task,
     resume: Resume,
+    /// Why the sink took no more: it ends the feed, but is no fault of the source.
+    refused: Option<io::Error>,
 }
 
 impl Feed<'_> {
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.sink.write(bytes)?;
+        if let Err(error) = self.sink.write(bytes) {
+            self.refused = Some(error);
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.resume.hasher.update(bytes);
         self.resume.position += bytes.len() as u64;
         self.task.advance(bytes.len() as u64);
@@ -64,34 +72,18 @@ impl Sources {
         if let Some(bytes) = self.kept.get(&blob.digest) {
             return local(blob, "a document", resume, sink, task, |feed| feed_bytes(feed, bytes));
         }
-        if let Some(salvage) = self.salvage.as_ref().filter(|salvage| salvage.holds(&blob.digest)) {
-            let taken = local(blob, "the earlier run", resume.clone(), sink, task, |feed| {
-                let position = feed.resume.position;
-                salvage.read(&blob.digest, position, &mut |chunk| feed.take(chunk))
-            });
-            if taken.is_ok() {
-                return taken;
+        let mut resume = resume;
+        for earlier in self.earlier(&blob.digest) {
+            let taken = local(blob, &earlier.name(), resume, sink, task, |feed| earlier.feed(feed, blob));
+            match taken {
+                Err(error @ Error::Bundle(_)) => return Err(error),
+                // Damaged, or less than its journal says. The blob's own source has it still.
+                Err(error) => self.events.warn(format!("{} is fetched anew: {error}", blob.digest)),
+                Ok(digest) => return Ok(digest),
             }
-            // A crash of the machine can leave less than the journal says. The source has it still.
-            sink.restart().map_err(Error::io("writing", &self.folder))?;
+            sink.restart().map_err(refusal)?;
             task.reset(0);
-            return self.fetch_anew(blob, Resume::default(), sink, task).await;
-        }
-        self.fetch_anew(blob, resume, sink, task).await
-    }
-
-    /// From an earlier bundle or the blob's own source.
-    async fn fetch_anew(
-        &self,
-        blob: &LockedBlob,
-        resume: Resume,
-        sink: &mut dyn Sink,
-        task: &Task,
-    ) -> Result<Digest, Error> {
-        if let Some(bundle) = self.reuse.iter().find(|bundle| bundle.blob(&blob.digest).is_some()) {
-            return local(blob, &bundle.path().display().to_string(), resume, sink, task, |feed| {
-                feed_bundle(feed, bundle, blob)
-            });
+            resume = Resume::default();
         }
         match &blob.source {
             BlobSource::Content(text) => {
@@ -121,6 +113,13 @@ impl Sources {
                 local(blob, name, Resume::default(), sink, task, |feed| feed_bytes(feed, &raw.bytes))
             }
         }
+    }
+
+    /// What was made before and holds a blob, the nearest first.
+    fn earlier(&self, digest: &Digest) -> impl Iterator<Item = Earlier<'_>> {
+        let run = self.salvage.as_deref().filter(|salvage| salvage.holds(digest)).map(Earlier::Run);
+        let bundle = self.reuse.iter().find(|bundle| bundle.blob(digest).is_some()).map(Earlier::Bundle);
+        run.into_iter().chain(bundle)
     }
 
     fn repository(&self, name: &str) -> Result<ferry_transfer::Repository, Error> {
@@ -164,23 +163,90 @@ impl Sources {
     }
 }
 
-/// Runs a blocking feed and compares the digest at its end.
+/// What was made before and may hold a blob.
+enum Earlier<'a> {
+    Run(&'a Salvage),
+    Bundle(&'a Bundle),
+}
+
+impl Earlier<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::Run(_) => "the earlier run".to_owned(),
+            Self::Bundle(bundle) => bundle.path().display().to_string(),
+        }
+    }
+
+    fn feed(&self, feed: &mut Feed<'_>, blob: &LockedBlob) -> io::Result<()> {
+        match self {
+            Self::Run(salvage) => {
+                let position = feed.resume.position;
+                salvage.read(&blob.digest, position, &mut |chunk| feed.take(chunk))
+            }
+            Self::Bundle(bundle) => feed_bundle(feed, bundle, blob),
+        }
+    }
+}
+
+/// Runs a blocking feed and compares the digest at its end. What was there already may be what is wrong, so then the
+/// feed runs once more from its start.
 fn local(
     blob: &LockedBlob,
     from: &str,
     resume: Resume,
     sink: &mut dyn Sink,
     task: &Task,
-    run: impl FnOnce(&mut Feed<'_>) -> io::Result<()>,
+    run: impl Fn(&mut Feed<'_>) -> io::Result<()>,
 ) -> Result<Digest, Error> {
-    let mut feed = Feed { sink, task, resume };
-    tokio::task::block_in_place(|| run(&mut feed)).map_err(Error::io("reading", from))?;
-    let digest = feed.resume.hasher.finish();
-    if digest == blob.digest {
-        return Ok(digest);
+    let resumed = resume.position > 0;
+    let digest = local_once(blob, from, resume, sink, task, &run);
+    let wrong = match &digest {
+        Ok(digest) => *digest != blob.digest,
+        Err(error) => error.class() == Class::Verification,
+    };
+    let digest = if wrong && resumed {
+        sink.restart().map_err(refusal)?;
+        task.reset(0);
+        local_once(blob, from, Resume::default(), sink, task, &run)?
+    } else {
+        digest?
+    };
+    if digest == blob.digest { Ok(digest) } else { Err(changed(blob, from, &format!("digest {digest}"))) }
+}
+
+fn local_once(
+    blob: &LockedBlob,
+    from: &str,
+    resume: Resume,
+    sink: &mut dyn Sink,
+    task: &Task,
+    run: &impl Fn(&mut Feed<'_>) -> io::Result<()>,
+) -> Result<Digest, Error> {
+    let mut feed = Feed { sink, task, resume, refused: None };
+    let result = tokio::task::block_in_place(|| run(&mut feed));
+    match (feed.refused, result) {
+        (Some(error), _) => Err(match refusal(error) {
+            Error::Bundle(ferry_bundle::Error::Limit { .. }) => changed(blob, from, "more bytes than that"),
+            other => other,
+        }),
+        (None, Err(error)) => Err(Error::io("reading", from)(error)),
+        (None, Ok(())) => Ok(feed.resume.hasher.finish()),
     }
-    let problem = format!("{from} has content with digest {digest}, the lock says {}", blob.digest);
-    Err(Error::verification(problem, "it changed since it was locked: run `ferry-builder lock` again"))
+}
+
+/// What a sink refused for: the bundle's own error where it is one.
+fn refusal(error: io::Error) -> Error {
+    let kind = error.kind();
+    match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<ferry_bundle::Error>) {
+        Some(Ok(error)) => Error::Bundle(*error),
+        Some(Err(other)) => Error::io("writing", "the bundle")(io::Error::new(kind, other)),
+        None => Error::io("writing", "the bundle")(kind.into()),
+    }
+}
+
+fn changed(blob: &LockedBlob, from: &str, found: &str) -> Error {
+    let problem = format!("{from} has {found}, the lock says {} of {} bytes", blob.digest, blob.size);
+    Error::verification(problem, "it changed since it was locked: run `ferry-builder lock` again")
 }
 
 fn feed_bytes(feed: &mut Feed<'_>, bytes: &[u8]) -> io::Result<()> {

@@ -1,0 +1,129 @@
+//! The built program against sources that change, are damaged, or answer slowly and with errors.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use ferry_model::Digest;
+
+fn builder(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ferry-builder"));
+    command.args(arguments).current_dir(folder).env("FERRY_RETRY_BASE_MS", "20");
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let Output { status, stdout, stderr } = builder(folder, arguments).output().unwrap();
+    (status.code().unwrap(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
+}
+
+fn assert_run(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let (found, output) = run(folder, arguments);
+    assert_eq!(found, code, "{arguments:?}: {output}");
+    output
+}
+
+/// A folder with a spec that carries `files`.
+fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = "apiVersion: ferry/v1\nkind: Bundle\nname: b\nversion: \"1\"\nfiles:\n".to_owned();
+    for (name, content) in files {
+        std::fs::write(folder.path().join(name), content).unwrap();
+        spec.push_str(&format!("  - {{path: {name}, to: {name}}}\n"));
+    }
+    std::fs::write(folder.path().join("b.yaml"), spec).unwrap();
+    folder
+}
+
+#[test]
+fn a_file_that_changed_is_told_and_heals() {
+    for (name, size) in [("a.tgz", 3_000_000), ("a.txt", 3_000_000), ("a.txt", 3)] {
+        let content = vec![b'x'; size];
+        let folder = folder(&[(name, &content)]);
+        let path = folder.path();
+        assert_run(path, &["lock", "b.yaml"], 0);
+        let build = ["build", "b.yaml", "--locked", "-o", "b.zst"];
+        let mut longer = content.clone();
+        longer.push(b'x');
+        for wrong in [vec![b'y'; size], longer, content[1..].to_vec()] {
+            std::fs::write(path.join(name), wrong).unwrap();
+            let output = assert_run(path, &build, 3);
+            assert!(output.contains("changed since it was locked"), "{output}");
+            assert!(!path.join("b.zst").exists());
+        }
+        std::fs::write(path.join(name), &content).unwrap();
+        assert_run(path, &build, 0);
+        assert_run(path, &["verify", "b.zst"], 0);
+    }
+}
+
+#[test]
+fn a_damaged_bundle_to_reuse_is_no_obstacle() {
+    let content = vec![b'x'; 3_000_000];
+    let folder = folder(&[("a.tgz", &content), ("b.tgz", b"b")]);
+    let path = folder.path();
+    assert_run(path, &["build", "b.yaml", "-o", "old.zst"], 0);
+    let mut bytes = std::fs::read(path.join("old.zst")).unwrap();
+    bytes[2_000_000] ^= 1;
+    std::fs::write(path.join("old.zst"), bytes).unwrap();
+    let output = assert_run(path, &["build", "b.yaml", "-o", "new.zst", "--reuse", "old.zst"], 0);
+    assert!(output.contains("warning") && output.contains("fetched anew"), "{output}");
+    assert_run(path, &["verify", "new.zst"], 0);
+}
+
+/// Small files slowly; of the large one, the first request fails.
+async fn answer(State(large): State<Arc<AtomicU32>>, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let path = request.uri().path().to_owned();
+    if path.ends_with(".sha256") {
+        return (StatusCode::NOT_FOUND, HeaderMap::new(), Vec::new());
+    }
+    let content = remote(&path);
+    if request.method() == "GET" && path == "/large.bin" && large.fetch_add(1, Ordering::Relaxed) == 0 {
+        return (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), Vec::new());
+    }
+    if path != "/large.bin" {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    (StatusCode::OK, HeaderMap::new(), content)
+}
+
+fn remote(path: &str) -> Vec<u8> {
+    let size = if path == "/large.bin" { 800_000 } else { 2_000 };
+    path.bytes().cycle().take(size).collect()
+}
+
+/// The large file is written while others are fetched ahead; its retry must not wait for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_does_not_wait_for_what_is_fetched_ahead() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap();
+    let router = axum::Router::new().fallback(answer).with_state(Arc::new(AtomicU32::new(0)));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = format!(
+        "apiVersion: ferry/v1\nkind: Bundle\nname: b\nversion: \"1\"\nregistries: {{\"{host}\": {{plainHttp: true}}}}\nfiles:\n"
+    );
+    for name in (0..30).map(|index| format!("small-{index}.txt")).chain(["large.bin".into()]) {
+        let digest = Digest::of(&remote(&format!("/{name}")));
+        spec.push_str(&format!("  - {{url: \"http://{host}/{name}\", to: {name}, sha256: \"{digest}\"}}\n"));
+    }
+    std::fs::write(folder.path().join("b.yaml"), spec).unwrap();
+    let begun = Instant::now();
+    let mut child = builder(folder.path(), &["build", "b.yaml", "-o", "b.zst", "-q"]).spawn().unwrap();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if begun.elapsed() > Duration::from_secs(60) => {
+                child.kill().unwrap();
+                panic!("the build hangs");
+            }
+            None => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    assert!(status.success());
+}
