@@ -11,6 +11,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use ferry_model::Digest;
 
+/// Its digest begins with `80`, so it has its turn in the middle of the others, when some are under way.
+const LARGE: &str = "/large-218.bin";
+
 fn builder(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ferry-builder"));
     command.args(arguments).current_dir(folder).env("FERRY_RETRY_BASE_MS", "20");
@@ -83,17 +86,17 @@ async fn answer(State(large): State<Arc<AtomicU32>>, request: Request) -> (Statu
         return (StatusCode::NOT_FOUND, HeaderMap::new(), Vec::new());
     }
     let content = remote(&path);
-    if request.method() == "GET" && path == "/large.bin" && large.fetch_add(1, Ordering::Relaxed) == 0 {
+    if request.method() == "GET" && path == LARGE && large.fetch_add(1, Ordering::Relaxed) == 0 {
         return (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), Vec::new());
     }
-    if path != "/large.bin" {
+    if path != LARGE {
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
     (StatusCode::OK, HeaderMap::new(), content)
 }
 
 fn remote(path: &str) -> Vec<u8> {
-    let size = if path == "/large.bin" { 800_000 } else { 2_000 };
+    let size = if path == LARGE { 800_000 } else { 2_000 };
     path.bytes().cycle().take(size).collect()
 }
 
@@ -102,23 +105,27 @@ fn remote(path: &str) -> Vec<u8> {
 async fn a_retry_does_not_wait_for_what_is_fetched_ahead() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap();
-    let router = axum::Router::new().fallback(answer).with_state(Arc::new(AtomicU32::new(0)));
+    let requests = Arc::new(AtomicU32::new(0));
+    let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&requests));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let folder = tempfile::tempdir().unwrap();
     let mut spec = format!(
         "apiVersion: ferry/v1\nkind: Bundle\nname: b\nversion: \"1\"\nregistries: {{\"{host}\": {{plainHttp: true}}}}\nfiles:\n"
     );
-    for name in (0..30).map(|index| format!("small-{index}.txt")).chain(["large.bin".into()]) {
+    for name in (0..30).map(|index| format!("small-{index}.txt")).chain([LARGE[1..].to_owned()]) {
         let digest = Digest::of(&remote(&format!("/{name}")));
         spec.push_str(&format!("  - {{url: \"http://{host}/{name}\", to: {name}, sha256: \"{digest}\"}}\n"));
     }
     std::fs::write(folder.path().join("b.yaml"), spec).unwrap();
+    assert_run(folder.path(), &["lock", "b.yaml"], 0);
+    requests.store(0, Ordering::Relaxed);
     let begun = Instant::now();
-    let mut child = builder(folder.path(), &["build", "b.yaml", "-o", "b.zst", "-q"]).spawn().unwrap();
+    let build = ["build", "b.yaml", "--locked", "-o", "b.zst", "-q"];
+    let mut child = builder(folder.path(), &build).spawn().unwrap();
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break status,
-            None if begun.elapsed() > Duration::from_secs(60) => {
+            None if begun.elapsed() > Duration::from_secs(30) => {
                 child.kill().unwrap();
                 panic!("the build hangs");
             }
