@@ -75,6 +75,10 @@ fn scan_member(entry: &mut impl Read, name: String, order: u64) -> io::Result<Me
         if size == 0 && count >= 2 {
             magic.copy_from_slice(&buffer[..2]);
         }
+        // Only documents are looked into; layers of any size would add up.
+        if size == 0 && !matches!(buffer[0], b'{' | b'[') {
+            small = None;
+        }
         hasher.update(&buffer[..count]);
         size += count as u64;
         if size > SMALL {

@@ -187,18 +187,27 @@ fn keep(request: &Request<'_>, entry: &Entry) -> Option<Found> {
     if moves || entry.is_local() {
         return None;
     }
-    let images = previous.images.iter().filter(|image| image.entry == entry.fingerprint).cloned();
-    let charts = previous.charts.iter().filter(|chart| chart.entry == entry.fingerprint).cloned();
-    let files = previous.files.iter().filter(|file| file.entry == entry.fingerprint).cloned();
+    let images = previous.images.iter().filter(|image| image.entries.contains(&entry.fingerprint)).cloned();
+    let charts = previous.charts.iter().filter(|chart| chart.entries.contains(&entry.fingerprint)).cloned();
+    let files = previous.files.iter().filter(|file| file.entries.contains(&entry.fingerprint)).cloned();
     let mut found = Found {
         images: images.collect(),
         charts: charts.collect(),
         files: files.collect(),
         ..Found::default()
     };
-    found.images.iter_mut().for_each(|image| image.required = entry.required);
-    found.charts.iter_mut().for_each(|chart| chart.required = entry.required);
-    found.files.iter_mut().for_each(|file| file.required = entry.required);
+    for image in &mut found.images {
+        image.required = entry.required;
+        image.entries = vec![entry.fingerprint.clone()];
+    }
+    for chart in &mut found.charts {
+        chart.required = entry.required;
+        chart.entries = vec![entry.fingerprint.clone()];
+    }
+    for file in &mut found.files {
+        file.required = entry.required;
+        file.entries = vec![entry.fingerprint.clone()];
+    }
     if found.images.is_empty() && found.charts.is_empty() && found.files.is_empty() {
         return None;
     }
@@ -210,7 +219,17 @@ fn keep(request: &Request<'_>, entry: &Entry) -> Option<Found> {
     };
     let needed: std::collections::HashSet<Digest> = part.needs().map(|(_, digest)| digest).collect();
     let blobs = (0..).zip(&previous.blobs).filter(|(_, blob)| needed.contains(&blob.digest));
-    found.blobs = blobs.map(|(order, blob)| FoundBlob { blob: blob.clone(), order }).collect();
+    // A blob that several images share is locked with the source of one of them, which may have left the spec.
+    let at_home = |source: &BlobSource| match (source, entry.home()) {
+        (BlobSource::Manifest(_), Some(home)) => BlobSource::Manifest(home),
+        (BlobSource::Blob(_), Some(home)) => BlobSource::Blob(home),
+        (other, _) => other.clone(),
+    };
+    let found_blob = |(order, blob): (u64, &LockedBlob)| {
+        let blob = LockedBlob { source: at_home(&blob.source), ..blob.clone() };
+        FoundBlob { blob, order }
+    };
+    found.blobs = blobs.map(found_blob).collect();
     Some(found)
 }
 
@@ -243,22 +262,44 @@ pub fn differences(spec: &SpecFile, lock: &Lock) -> Result<Vec<String>, Error> {
             lock.name, lock.version, spec.spec.name, spec.spec.version
         ));
     }
-    let locked: Vec<(&str, &str)> =
-        (lock.images.iter().map(|image| (image.entry.as_str(), image.origin.as_str())))
-            .chain(lock.charts.iter().map(|chart| (chart.entry.as_str(), chart.origin.as_str())))
-            .chain(lock.files.iter().map(|file| (file.entry.as_str(), file.origin.as_str())))
-            .chain(lock.missing.iter().map(|missing| (missing.entry.as_str(), missing.origin.as_str())))
-            .collect();
     for entry in &entries {
-        if !locked.iter().any(|(fingerprint, _)| *fingerprint == entry.fingerprint) {
-            differences.push(format!("`{}` is not locked as the spec has it now", entry.origin));
+        match locked(lock).find(|locked| locked.fingerprint == entry.fingerprint) {
+            None => differences.push(format!("`{}` is not locked as the spec has it now", entry.origin)),
+            Some(locked) if locked.is_missing && entry.required => {
+                differences.push(format!("`{}` is required, and the lock notes it as missing", entry.origin));
+            }
+            Some(_) => {}
         }
     }
-    for (fingerprint, origin) in locked {
-        let gone = format!("`{origin}` is locked and no longer in the spec");
-        if !entries.iter().any(|entry| entry.fingerprint == fingerprint) && !differences.contains(&gone) {
+    for locked in locked(lock) {
+        let gone = format!("`{}` is locked and no longer in the spec", locked.origin);
+        if !entries.iter().any(|entry| entry.fingerprint == locked.fingerprint)
+            && !differences.contains(&gone)
+        {
             differences.push(gone);
         }
     }
     Ok(differences)
+}
+
+/// What a lock says of one entry of the spec.
+struct Locked<'a> {
+    fingerprint: &'a str,
+    origin: &'a str,
+    is_missing: bool,
+}
+
+fn locked(lock: &Lock) -> impl Iterator<Item = Locked<'_>> {
+    let images = lock.images.iter().map(|image| (&image.entries, &image.origin));
+    let charts = lock.charts.iter().map(|chart| (&chart.entries, &chart.origin));
+    let files = lock.files.iter().map(|file| (&file.entries, &file.origin));
+    let there = images.chain(charts).chain(files).flat_map(|(entries, origin)| {
+        entries.iter().map(move |fingerprint| Locked { fingerprint, origin, is_missing: false })
+    });
+    let missing = lock.missing.iter().map(|missing| Locked {
+        fingerprint: &missing.entry,
+        origin: &missing.origin,
+        is_missing: true,
+    });
+    there.chain(missing)
 }

@@ -134,3 +134,47 @@ async fn a_retry_does_not_wait_for_what_is_fetched_ahead() {
     };
     assert!(status.success());
 }
+
+/// What `build --locked` must notice between a spec and its lock, and what it must not.
+#[test]
+fn a_lock_that_does_not_match_is_refused() {
+    let folder = folder(&[("a.tgz", b"a"), ("b.tgz", b"b")]);
+    let path = folder.path();
+    let spec = std::fs::read_to_string(path.join("b.yaml")).unwrap();
+    let write = |text: &str| std::fs::write(path.join("b.yaml"), text).unwrap();
+    let locked = ["build", "b.yaml", "--locked", "-o", "b.zst"];
+    assert_run(path, &locked, 1);
+    assert_run(path, &["lock", "b.yaml"], 0);
+
+    let wrong = "0".repeat(64);
+    for changed in [
+        spec.replace("to: a.tgz}", &format!("to: a.tgz, sha256: \"{wrong}\"}}")),
+        spec.replace("to: a.tgz", "to: c.tgz"),
+        spec.replace("name: b\n", "name: c\n"),
+        format!("{spec}  - {{path: a.tgz, to: d.tgz}}\n"),
+    ] {
+        write(&changed);
+        let output = assert_run(path, &locked, 1);
+        assert!(output.contains("does not match the spec"), "{output}");
+    }
+
+    // The same file twice is one file, and no difference for ever.
+    write(&format!("{spec}  - {{path: ./a.tgz, to: a.tgz}}\n"));
+    assert_run(path, &["lock", "b.yaml"], 0);
+    assert_run(path, &locked, 0);
+}
+
+#[test]
+fn what_is_missing_may_not_become_required_unnoticed() {
+    let folder = folder(&[("a.tgz", b"a")]);
+    let path = folder.path();
+    let spec = std::fs::read_to_string(path.join("b.yaml")).unwrap();
+    let optional = format!("{spec}  - {{path: gone.tgz, to: gone.tgz, required: false}}\n");
+    std::fs::write(path.join("b.yaml"), &optional).unwrap();
+    let output = assert_run(path, &["build", "b.yaml", "-o", "b.zst"], 0);
+    assert!(output.contains("MISSING"), "{output}");
+    assert!(assert_run(path, &["inspect", "b.zst"], 0).contains("INCOMPLETE"));
+    std::fs::write(path.join("b.yaml"), optional.replace(", required: false", "")).unwrap();
+    let output = assert_run(path, &["build", "b.yaml", "--locked", "-o", "c.zst"], 1);
+    assert!(output.contains("is required, and the lock notes it as missing"), "{output}");
+}

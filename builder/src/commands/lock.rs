@@ -67,7 +67,12 @@ pub(super) async fn resolve_spec(
     jobs: usize,
     events: &Events,
 ) -> Result<Resolution, Error> {
-    resolve(resolve::Request { spec, previous, update, client, transfer, jobs, events }).await
+    let resolution =
+        resolve(resolve::Request { spec, previous, update, client, transfer, jobs, events }).await?;
+    // A source may claim anything; what is not a possible lock is not written.
+    let wrong = |source| Error::Lock { path: spec.lock_path(), source };
+    resolution.lock.check().map_err(wrong)?;
+    Ok(resolution)
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {

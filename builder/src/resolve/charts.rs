@@ -145,14 +145,13 @@ async fn from_repository(
         (digest, archive.len() as u64),
         provenance_digest.zip(provenance.as_ref().map(|bytes| bytes.len() as u64)),
     );
-    found.kept.push((digest, archive));
     found.charts.push(LockedChart {
         repository: format!("charts/{}", metadata.name),
         tag: tag(&metadata.version),
         name: metadata.name,
         version: metadata.version,
         origin: entry.origin.clone(),
-        entry: entry.fingerprint.clone(),
+        entries: vec![entry.fingerprint.clone()],
         required: entry.required,
         source: base.to_owned(),
         archive: digest,
@@ -305,7 +304,7 @@ async fn from_registry(
         name: metadata.name,
         version: metadata.version,
         origin: entry.origin.clone(),
-        entry: entry.fingerprint.clone(),
+        entries: vec![entry.fingerprint.clone()],
         required: entry.required,
         source,
         archive: archive.digest,

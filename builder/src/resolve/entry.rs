@@ -90,6 +90,18 @@ impl Entry {
         }
     }
 
+    /// The registry's repository that it comes from, where it comes from one.
+    pub(crate) fn home(&self) -> Option<String> {
+        match &self.wanted {
+            Wanted::Image(ImageWanted {
+                entry: ImageEntry { source: ImageSource::Registry(reference), .. },
+                ..
+            })
+            | Wanted::Chart(ChartEntry { source: ChartSource::Oci(reference), .. }) => Some(reference.name()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn missing(&self, error: &Error) -> MissingEntry {
         MissingEntry {
             origin: self.origin.clone(),
@@ -230,7 +242,8 @@ fn absolute(base: Option<&str>, url: &str) -> Result<String, Error> {
 fn remote_entry(kind: &'static str, list: &str, remote: Remote, required: bool) -> Entry {
     let repository = remote.repository.clone().unwrap_or_default();
     let digest = remote.sha256.map(|sha256| sha256.0.to_string()).unwrap_or_default();
-    let identity = format!("{kind} {} to {repository} {} sha256 {digest}", remote.url, remote.path);
+    let named = [&remote.name, &remote.version].map(|text| text.clone().unwrap_or_default()).join(" ");
+    let identity = format!("{kind} {named} {} to {repository} {} sha256 {digest}", remote.url, remote.path);
     let mut names = vec![remote.url.clone(), remote.path.file_name().to_owned()];
     names.extend(remote.name.clone());
     let mut entry =
@@ -298,8 +311,9 @@ fn file_entry(file: &FileEntry) -> Result<Entry, Error> {
         }
         (None, Some(pattern)) => {
             let repository = file.repository.clone();
-            let identity =
-                format!("file {pattern} to {} {}", repository.clone().unwrap_or_default(), file.to);
+            let digest = file.sha256.map(|sha256| sha256.0.to_string()).unwrap_or_default();
+            let place = format!("{} {}", repository.clone().unwrap_or_default(), file.to);
+            let identity = format!("file {pattern} to {place} sha256 {digest}");
             let local =
                 Local { pattern: pattern.clone(), to: file.to.clone(), repository, sha256: file.sha256 };
             Ok(Entry::new("file", "files", pattern.clone(), file.required, &identity, Wanted::Local(local)))

@@ -159,7 +159,7 @@ async fn resolve_in(
         tag: site.tag().map(str::to_owned),
         reference,
         origin: entry.origin.clone(),
-        entry: entry.fingerprint.clone(),
+        entries: vec![entry.fingerprint.clone()],
         required: entry.required,
         digest: root,
         source_index,

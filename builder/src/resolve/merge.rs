@@ -10,6 +10,9 @@ use ferry_model::spec::Spec;
 use super::{Found, FoundBlob, Resolution};
 use crate::{Error, Failed};
 
+/// Bytes of documents that are kept for the build; the rest is fetched again, so that memory stays bounded.
+const MAX_KEPT: usize = 16 << 20;
+
 /// A lock of nothing.
 pub(super) fn empty(spec: &Spec) -> Lock {
     Lock {
@@ -27,13 +30,18 @@ pub(super) fn empty(spec: &Spec) -> Lock {
 pub(super) fn merge(spec: &Spec, found: Vec<Found>) -> Result<Resolution, Error> {
     let mut lock = empty(spec);
     let mut blobs: BTreeMap<Digest, FoundBlob> = BTreeMap::new();
-    let mut kept = HashMap::new();
+    let (mut kept, mut kept_size) = (HashMap::new(), 0);
     for mut one in found {
         lock.images.append(&mut one.images);
         lock.charts.append(&mut one.charts);
         lock.files.append(&mut one.files);
         lock.missing.append(&mut one.missing);
-        kept.extend(one.kept);
+        for (digest, bytes) in one.kept {
+            kept_size += bytes.len();
+            if kept_size <= MAX_KEPT {
+                kept.insert(digest, bytes);
+            }
+        }
         one.blobs.into_iter().for_each(|blob| add_blob(&mut blobs, blob));
     }
     let mut conflicts = Vec::new();
@@ -74,12 +82,9 @@ fn in_layout_order(blobs: Vec<FoundBlob>) -> Vec<ferry_model::lock::LockedBlob> 
     blobs.into_iter().map(|found| found.blob).collect()
 }
 
-fn conflict(name: String, one: &str, other: &str) -> Failed {
+fn conflict(name: String, one: &str, other: &str, remedy: &str) -> Failed {
     let problem = format!("`{one}` and `{other}` both want this place, with different content");
-    Failed {
-        name,
-        error: Box::new(Error::input(problem, "give one of them another place with `as:` or `to:`")),
-    }
+    Failed { name, error: Box::new(Error::input(problem, remedy)) }
 }
 
 fn merge_images(lock: &mut Lock, conflicts: &mut Vec<Failed>) {
@@ -90,7 +95,15 @@ fn merge_images(lock: &mut Lock, conflicts: &mut Vec<Failed>) {
             && a.repository == b.repository
             && a.tag == b.tag
             && a.digest == b.digest;
-        b.required |= same && a.required;
+        if same {
+            b.required |= a.required;
+            b.entries.append(&mut a.entries);
+            let new = a
+                .attachments
+                .drain(..)
+                .filter(|new| b.attachments.iter().all(|known| known.digest != new.digest));
+            b.attachments.extend(new.collect::<Vec<_>>());
+        }
         same
     });
     let mut places: HashMap<(String, Option<String>), (Digest, String)> = HashMap::new();
@@ -102,7 +115,12 @@ fn merge_images(lock: &mut Lock, conflicts: &mut Vec<Failed>) {
             && digest != image.digest
         {
             let name = format!("{}:{}", image.repository, image.tag.clone().unwrap_or_default());
-            conflicts.push(conflict(name, &origin, &image.origin));
+            conflicts.push(conflict(
+                name,
+                &origin,
+                &image.origin,
+                "give one of them another place with `as:`",
+            ));
         }
     }
 }
@@ -111,7 +129,10 @@ fn merge_charts(lock: &mut Lock, conflicts: &mut Vec<Failed>) {
     lock.charts.sort_by(|a, b| (&a.name, &a.version, &a.source).cmp(&(&b.name, &b.version, &b.source)));
     lock.charts.dedup_by(|a, b| {
         let same = a.name == b.name && a.version == b.version && a.archive == b.archive;
-        b.required |= same && a.required;
+        if same {
+            b.required |= a.required;
+            b.entries.append(&mut a.entries);
+        }
         same
     });
     for pair in lock.charts.windows(2) {
@@ -120,6 +141,7 @@ fn merge_charts(lock: &mut Lock, conflicts: &mut Vec<Failed>) {
                 format!("chart {} {}", pair[0].name, pair[0].version),
                 &pair[0].origin,
                 &pair[1].origin,
+                "carry one of the two; a site can have one chart of a name and version",
             ));
         }
     }
@@ -129,12 +151,62 @@ fn merge_files(lock: &mut Lock, conflicts: &mut Vec<Failed>) {
     lock.files.sort_by(|a, b| (&a.repository, &a.path, &a.source).cmp(&(&b.repository, &b.path, &b.source)));
     lock.files.dedup_by(|a, b| {
         let same = a.repository == b.repository && a.path == b.path && a.digest == b.digest;
-        b.required |= same && a.required;
+        if same {
+            b.required |= a.required;
+            b.entries.append(&mut a.entries);
+        }
         same
     });
     for pair in lock.files.windows(2) {
         if pair[0].repository == pair[1].repository && pair[0].path == pair[1].path {
-            conflicts.push(conflict(pair[0].path.to_string(), &pair[0].origin, &pair[1].origin));
+            conflicts.push(conflict(
+                pair[0].path.to_string(),
+                &pair[0].origin,
+                &pair[1].origin,
+                "give one of them another place with `to:`",
+            ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferry_model::catalog::FileKind;
+    use ferry_model::lock::LockedFile;
+
+    fn file(entry: &str, content: &[u8]) -> Found {
+        let file = LockedFile {
+            kind: FileKind::File,
+            repository: None,
+            path: "a".parse().unwrap(),
+            origin: format!("files: {entry}"),
+            entries: vec![entry.to_owned()],
+            required: entry == "two",
+            name: None,
+            version: None,
+            source: "a".into(),
+            digest: Digest::of(content),
+            size: content.len() as u64,
+        };
+        Found { files: vec![file], ..Found::default() }
+    }
+
+    fn spec() -> Spec {
+        Spec::parse("apiVersion: ferry/v1\nkind: Bundle\nname: a\nversion: \"1\"\n").unwrap()
+    }
+
+    #[test]
+    fn two_entries_for_the_same_thing_are_one_with_both_names() {
+        let lock = merge(&spec(), vec![file("one", b"x"), file("two", b"x")]).unwrap().lock;
+        assert_eq!(lock.files.len(), 1);
+        assert_eq!(lock.files[0].entries, ["one", "two"]);
+        assert!(lock.files[0].required);
+    }
+
+    #[test]
+    fn two_entries_for_one_place_conflict() {
+        let error = merge(&spec(), vec![file("one", b"x"), file("two", b"y")]).unwrap_err();
+        assert!(error.to_string().contains("both want this place"), "{error}");
     }
 }

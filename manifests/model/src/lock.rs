@@ -12,6 +12,9 @@ use crate::{Digest, FormatVersion, ImageReference, Name, SitePath};
 /// The version that this program writes.
 pub const LOCK_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
+/// The most bytes of one blob; keeps sums far from overflow.
+const MAX_BLOB: u64 = 16 << 40;
+
 /// What `ferry-builder lock` found behind each entry of the spec.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,8 +66,8 @@ pub struct LockedImage {
     pub reference: ImageReference,
     /// Which entry of the spec asked for it: `images: registry:2`.
     pub origin: String,
-    /// A fingerprint of that entry: when it changes, the entry is resolved anew.
-    pub entry: String,
+    /// Fingerprints of the entries of the spec that ask for it: when one changes, it is resolved anew.
+    pub entries: Vec<String>,
     /// Whether a build fails without it.
     pub required: bool,
     /// Its repository at the site.
@@ -95,8 +98,8 @@ pub struct LockedChart {
     pub version: String,
     /// Which entry of the spec asked for it.
     pub origin: String,
-    /// A fingerprint of that entry: when it changes, the entry is resolved anew.
-    pub entry: String,
+    /// Fingerprints of the entries of the spec that ask for it: when one changes, it is resolved anew.
+    pub entries: Vec<String>,
     /// Whether a build fails without it.
     pub required: bool,
     /// The repository's URL, or `oci://…`.
@@ -127,8 +130,8 @@ pub struct LockedFile {
     pub path: SitePath,
     /// Which entry of the spec asked for it.
     pub origin: String,
-    /// A fingerprint of that entry: when it changes, the entry is resolved anew.
-    pub entry: String,
+    /// Fingerprints of the entries of the spec that ask for it: when one changes, it is resolved anew.
+    pub entries: Vec<String>,
     /// Whether a build fails without it.
     pub required: bool,
     /// Its name, where the spec gives one.
@@ -171,11 +174,11 @@ pub enum BlobSource {
     Url(String),
     /// A local file, relative to the spec's folder.
     Path(String),
-    /// A member of an image archive or of a docker daemon's image: `docker-archive:app.tar#layer.tar`.
+    /// A file in an image archive or in what a docker daemon saves.
     Member {
-        /// The archive as the spec names it: `docker-archive:app.tar`, `oci:images/app`.
+        /// The archive as the spec names it: `docker-archive:app.tar`.
         archive: String,
-        /// The member's name.
+        /// The file's name in it: `blobs/sha256/…`, `…/layer.tar`.
         member: String,
     },
     /// The bytes themselves, for small documents that Ferry makes (chart configs and manifests).
@@ -204,6 +207,14 @@ pub enum LockError {
         /// What is not there.
         digest: Digest,
     },
+    /// A blob of a size that no honest source has.
+    #[error("blob {digest} has {size} bytes, over the limit of 16 TiB")]
+    TooLarge {
+        /// Which.
+        digest: Digest,
+        /// Its bytes.
+        size: u64,
+    },
     /// A blob stands in the list twice.
     #[error("blob {0} is listed twice")]
     Twice(Digest),
@@ -219,7 +230,7 @@ impl Failure for LockError {
             Self::Version { .. } => {
                 vec!["use the ferry-builder that wrote it, or run `ferry-builder lock` again".into()]
             }
-            Self::Form(_) | Self::Dangling { .. } | Self::Twice(_) => {
+            Self::Form(_) | Self::Dangling { .. } | Self::TooLarge { .. } | Self::Twice(_) => {
                 vec!["a lock is not edited by hand; `ferry-builder lock SPEC` makes it anew".into()]
             }
         }
@@ -262,9 +273,13 @@ impl Lock {
         self.blobs.iter().map(|blob| blob.size).sum()
     }
 
-    fn check(&self) -> Result<(), LockError> {
+    /// Whether the lock is whole: each blob once and of a possible size, and each that is needed there.
+    pub fn check(&self) -> Result<(), LockError> {
         let mut known = std::collections::HashSet::with_capacity(self.blobs.len());
         for blob in &self.blobs {
+            if blob.size > MAX_BLOB {
+                return Err(LockError::TooLarge { digest: blob.digest, size: blob.size });
+            }
             if !known.insert(blob.digest) {
                 return Err(LockError::Twice(blob.digest));
             }
@@ -318,7 +333,7 @@ mod tests {
                 repository: Some("bkpaas/assets".into()),
                 path: "a/b.tgz".parse().unwrap(),
                 origin: "runtimes: a/b.tgz".into(),
-                entry: "0123456789ab".into(),
+                entries: vec!["0123456789ab".into()],
                 required: true,
                 name: None,
                 version: None,
@@ -349,6 +364,9 @@ mod tests {
         let mut twice = sample();
         twice.blobs.push(twice.blobs[0].clone());
         assert!(matches!(Lock::parse(&twice.to_text()), Err(LockError::Twice(_))));
+        let mut huge = sample();
+        huge.blobs[0].size = i64::MAX as u64;
+        assert!(matches!(Lock::parse(&huge.to_text()), Err(LockError::TooLarge { .. })));
         let newer = sample().to_text().replace("lock-version = \"1.0\"", "lock-version = \"2.0\"");
         assert!(matches!(Lock::parse(&newer), Err(LockError::Version { .. })));
         assert!(matches!(Lock::parse("nonsense"), Err(LockError::Form(_))));

@@ -160,7 +160,7 @@ impl DockerArchive {
             tag: site.tag().map(str::to_owned),
             reference,
             origin: entry.origin.clone(),
-            entry: entry.fingerprint.clone(),
+            entries: vec![entry.fingerprint.clone()],
             required: entry.required,
             digest,
             source_index: None,
