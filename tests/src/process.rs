@@ -289,9 +289,11 @@ fn proc_value(pid: Pid, file: &str, key: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// The most memory it has held so far, in KiB.
+/// The most memory it has held so far, in KiB. For a moment after it was started a process may still have the memory of
+/// the one that started it; that is not counted.
 fn high_water_mark(pid: Pid) -> u64 {
-    proc_value(pid, "status", "VmHWM:")
+    let program = std::fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero())).ok();
+    if program == std::env::current_exe().ok() { 0 } else { proc_value(pid, "status", "VmHWM:") }
 }
 
 fn write_bytes(pid: Pid) -> u64 {
