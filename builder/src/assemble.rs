@@ -1,7 +1,9 @@
 //! From a lock to a bundle: what it will take, the fetching, the catalog, the final name.
 
+mod room;
+
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -9,16 +11,17 @@ use ferry_bundle::{
     Assembly, AssemblyOptions, BlobPlan, BlobState, Bundle, Finished, Salvage, SecretKey, SignatureState,
     Trust,
 };
-use ferry_model::catalog::{CATALOG_VERSION, Catalog, Chart, Encoding, File, Image, Missing};
+use ferry_model::catalog::{CATALOG_VERSION, Catalog, Chart, File, Image, Missing};
 use ferry_model::event::Events;
 use ferry_model::lock::{BlobSource, Lock};
-use ferry_model::size::ByteSize;
 use ferry_model::{Digest, ImageReference};
 use ferry_transfer::{Client, Options};
 use serde::Serialize;
 
 use crate::Error;
 use crate::fetch::{self, Fetch, Sources};
+
+use room::{Work, folder_of, free_space};
 
 /// What to build, and with what.
 #[derive(Debug)]
@@ -166,55 +169,15 @@ fn open(options: AssemblyOptions, request: &Request) -> Result<Assembly, Error> 
 
 /// Bytes to fetch, bytes to write, bytes free: said before anything starts.
 fn announce(request: &Request, assembly: &Assembly, salvage: Option<&Salvage>) -> Result<(), Error> {
-    let (mut fetch, mut write, mut surely, mut blobs, mut reused) = (0, 0, 0, 0_u64, 0);
-    for (index, blob) in request.lock.blobs.iter().enumerate() {
-        let BlobState::Begun(have) = assembly.state(index) else { continue };
-        let left = blob.size - have.min(blob.size);
-        blobs += 1;
-        write += left;
-        if blob.encoding == Encoding::Stored {
-            surely += left;
-        }
-        let remote =
-            matches!(blob.source, BlobSource::Url(_) | BlobSource::Blob(_) | BlobSource::Manifest(_));
-        let salvaged = salvage.is_some_and(|salvage| salvage.holds(&blob.digest));
-        if salvaged || request.reuse.iter().any(|bundle| bundle.blob(&blob.digest).is_some()) {
-            reused += left;
-        } else if remote && !request.kept.contains_key(&blob.digest) {
-            fetch += left;
-        }
-    }
-    let folder =
-        request.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let work = Work::left(request, assembly, salvage);
+    let folder = folder_of(&request.output);
     let free = free_space(folder);
-    let free_text = free.map_or_else(|| "unknown".to_owned(), |free| ByteSize(free).to_string());
-    let mut text = format!(
-        "{} to fetch, {} to write in {}, {free_text} free",
-        ByteSize(fetch),
-        ByteSize(write),
-        folder.display()
-    );
-    if reused > 0 {
-        text = format!("{text}; {} come from earlier bundles and runs", ByteSize(reused));
+    request.events.note(work.text(folder, free));
+    if !work.fits(&request.output, free)? {
+        request.events.warn(format!("{} may not have enough room", folder.display()));
     }
-    request.events.note(text);
-    match free {
-        // What will be compressed may take less, so only the rest is sure to be too much.
-        Some(free) if surely > free => {
-            return Err(Error::Disk { path: folder.to_owned(), needed: surely, free });
-        }
-        Some(free) if write > free => {
-            request.events.warn(format!("{} may not have enough room", folder.display()));
-        }
-        _ => {}
-    }
-    request.events.stage("fetch", Some(write), Some(blobs));
+    request.events.stage("fetch", Some(work.write), Some(work.blobs));
     Ok(())
-}
-
-fn free_space(folder: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(folder).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Docker Hub counts manifests. Asking for the count costs nothing, and a failure to ask is no reason to stop.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ferry_model::failure::{Class, Failure};
 use ferry_model::lock::LockError;
+use ferry_model::size::ByteSize;
 use ferry_model::spec::SpecError;
 
 /// A failure of the builder.
@@ -69,7 +70,7 @@ pub enum Error {
         failures: Vec<Failed>,
     },
     /// There is not enough room.
-    #[error("{} needs {} more, and has {} free", path.display(), ferry_model::size::ByteSize(*needed), ferry_model::size::ByteSize(*free))]
+    #[error("{} needs {} more, and has {} free{}", path.display(), ByteSize(*needed), ByteSize(*free), Left(salvage))]
     Disk {
         /// Where.
         path: PathBuf,
@@ -77,6 +78,8 @@ pub enum Error {
         needed: u64,
         /// Bytes free.
         free: u64,
+        /// What a run with another lock left there, with the bytes that each file occupies.
+        salvage: Vec<(PathBuf, u64)>,
     },
 }
 
@@ -87,6 +90,18 @@ pub struct Failed {
     pub name: String,
     /// Why.
     pub error: Box<Error>,
+}
+
+/// What could make room.
+struct Left<'a>(&'a [(PathBuf, u64)]);
+
+impl fmt::Display for Left<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.iter().map(|(_, size)| size).sum() {
+            0 => Ok(()),
+            size => write!(f, "; what an earlier run left there takes {}", ByteSize(size)),
+        }
+    }
 }
 
 struct Listed<'a>(&'a [Failed]);
@@ -129,7 +144,7 @@ impl Error {
         Self::Entry { problem: problem.into(), hint: Some(hint.into()), class: Class::Verification }
     }
 
-    /// One error out of several failures; `None` without any.
+    /// One error out of several failures; none without any.
     pub fn collect(failures: Vec<Failed>) -> Result<(), Self> {
         if failures.is_empty() { Ok(()) } else { Err(Self::Several { failures }) }
     }
@@ -180,7 +195,16 @@ impl Failure for Error {
                 }
                 hints
             }
-            Self::Disk { .. } => vec!["choose another place with `-o`, or free space there".into()],
+            Self::Disk { salvage, .. } => {
+                let mut hints = vec!["choose another place with `-o`, or free space there".to_owned()];
+                if !salvage.is_empty() {
+                    let files: Vec<String> =
+                        salvage.iter().map(|(path, _)| path.display().to_string()).collect();
+                    let files = files.join(" ");
+                    hints.push(format!("to make room, delete {files}: what they hold is then fetched again"));
+                }
+                hints
+            }
         }
     }
 }
