@@ -1,10 +1,11 @@
 //! The built program against sources that change, are damaged, or answer slowly and with errors.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -79,20 +80,25 @@ fn a_damaged_bundle_to_reuse_is_no_obstacle() {
     assert_run(path, &["verify", "new.zst"], 0);
 }
 
-/// Small files slowly; of the large one, the first request fails.
-async fn answer(State(large): State<Arc<AtomicU32>>, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
+/// A file server; of the large file, the first request fails.
+#[derive(Default)]
+struct Slow {
+    requests_of_large: AtomicU32,
+    delays: Mutex<HashMap<String, Duration>>,
+}
+
+async fn answer(State(server): State<Arc<Slow>>, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
     let path = request.uri().path().to_owned();
     if path.ends_with(".sha256") {
         return (StatusCode::NOT_FOUND, HeaderMap::new(), Vec::new());
     }
-    let content = remote(&path);
-    if request.method() == "GET" && path == LARGE && large.fetch_add(1, Ordering::Relaxed) == 0 {
+    let is_get = request.method() == "GET";
+    if is_get && path == LARGE && server.requests_of_large.fetch_add(1, Ordering::Relaxed) == 0 {
         return (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), Vec::new());
     }
-    if path != LARGE {
-        tokio::time::sleep(Duration::from_millis(150)).await;
-    }
-    (StatusCode::OK, HeaderMap::new(), content)
+    let delay = server.delays.lock().unwrap().get(&path).copied().unwrap_or_default();
+    tokio::time::sleep(delay).await;
+    (StatusCode::OK, HeaderMap::new(), remote(&path))
 }
 
 fn remote(path: &str) -> Vec<u8> {
@@ -105,22 +111,35 @@ fn remote(path: &str) -> Vec<u8> {
 async fn a_retry_does_not_wait_for_what_is_fetched_ahead() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap();
-    let requests = Arc::new(AtomicU32::new(0));
-    let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&requests));
+    let server = Arc::new(Slow::default());
+    let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&server));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let folder = tempfile::tempdir().unwrap();
     let mut spec = format!(
         "apiVersion: ferry/v1\nkind: Bundle\nname: b\nversion: \"1\"\nregistries: {{\"{host}\": {{plainHttp: true}}}}\nfiles:\n"
     );
-    for name in (0..30).map(|index| format!("small-{index}.txt")).chain([LARGE[1..].to_owned()]) {
-        let digest = Digest::of(&remote(&format!("/{name}")));
-        spec.push_str(&format!("  - {{url: \"http://{host}/{name}\", to: {name}, sha256: \"{digest}\"}}\n"));
+    let mut files: Vec<(Digest, String)> = (0..30)
+        .map(|index| format!("/small-{index}.txt"))
+        .chain([LARGE.to_owned()])
+        .map(|path| (Digest::of(&remote(&path)), path))
+        .collect();
+    files.sort();
+    for (digest, path) in &files {
+        let name = &path[1..];
+        spec.push_str(&format!("  - {{url: \"http://{host}{path}\", to: {name}, sha256: \"{digest}\"}}\n"));
     }
     std::fs::write(folder.path().join("b.yaml"), spec).unwrap();
     assert_run(folder.path(), &["lock", "b.yaml"], 0);
-    requests.store(0, Ordering::Relaxed);
+    // While the one before the large one is waited for, those behind it begin, and are under way when its turn comes.
+    let turn = files.iter().position(|(_, path)| path == LARGE).unwrap();
+    let delay_of = [(turn - 1, 400), (turn + 1, 2000), (turn + 2, 2000)];
+    *server.delays.lock().unwrap() = delay_of
+        .map(|(index, delay)| (files[index].1.clone(), Duration::from_millis(delay)))
+        .into_iter()
+        .collect();
+    server.requests_of_large.store(0, Ordering::Relaxed);
     let begun = Instant::now();
-    let build = ["build", "b.yaml", "--locked", "-o", "b.zst", "-q"];
+    let build = ["build", "b.yaml", "--locked", "-o", "b.zst", "-q", "--jobs", "3"];
     let mut child = builder(folder.path(), &build).spawn().unwrap();
     let status = loop {
         match child.try_wait().unwrap() {
@@ -133,6 +152,7 @@ async fn a_retry_does_not_wait_for_what_is_fetched_ahead() {
         }
     };
     assert!(status.success());
+    assert!(server.requests_of_large.load(Ordering::Relaxed) > 1, "nothing was tried again");
 }
 
 /// What `build --locked` must notice between a spec and its lock, and what it must not.
