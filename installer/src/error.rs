@@ -30,6 +30,16 @@ pub enum Error {
         /// What to write instead.
         hint: String,
     },
+    /// The bundle was allowed to go without some of its entries.
+    #[error("{} is incomplete: it lacks {count}, the first of them {first}", path.display())]
+    Incomplete {
+        /// The bundle.
+        path: PathBuf,
+        /// How many entries it lacks.
+        count: usize,
+        /// The first of them.
+        first: String,
+    },
     /// The bundle cannot be opened or read.
     #[error(transparent)]
     Bundle(#[from] ferry_bundle::Error),
@@ -56,6 +66,7 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Io { .. } => Class::Local,
+            Self::Incomplete { .. } => Class::NotFound,
             Self::Usage { .. } => Class::Usage,
             Self::Bundle(error) => error.class(),
             Self::Transfer(error) => error.class(),
@@ -67,6 +78,9 @@ impl Failure for Error {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Io { .. } => Vec::new(),
+            Self::Incomplete { .. } => {
+                vec!["`inspect` lists what is missing; to push what there is, say --allow-incomplete".into()]
+            }
             Self::Usage { hint, .. } => vec![hint.clone()],
             Self::Bundle(error) => error.hints(),
             Self::Transfer(error) => error.hints(),

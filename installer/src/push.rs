@@ -35,6 +35,9 @@ pub use item::ItemKind;
 pub use report::{BlobCount, Outcome, PushReport, PushedItem};
 pub use target::{Target, TargetError};
 
+/// So many requests must end without an answer before the rest is not tried.
+const MIN_STRIKES: usize = 8;
+
 /// How to push.
 #[derive(Clone, Copy, Debug)]
 pub struct PushOptions {
@@ -95,8 +98,8 @@ impl Run<'_> {
         &self,
         work: impl Future<Output = Result<T, ferry_transfer::Error>>,
     ) -> Result<T, Failed> {
-        if self.struck.load(Ordering::Relaxed) >= self.jobs() {
-            return Err(Failed::not_tried());
+        if self.struck.load(Ordering::Relaxed) >= self.jobs().max(MIN_STRIKES) {
+            return Err(Failed::not_tried(self.target));
         }
         match work.await {
             Ok(value) => {
@@ -104,7 +107,8 @@ impl Run<'_> {
                 Ok(value)
             }
             Err(error) => {
-                if error.class().is_retryable() {
+                // A registry that answers, with whatever, has not gone away.
+                if error.class().is_retryable() && error.status().is_none() {
                     self.struck.fetch_add(1, Ordering::Relaxed);
                 } else {
                     self.struck.store(0, Ordering::Relaxed);

@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// The registry, and a prefix for all repositories where wanted: HOST[:PORT][/PREFIX].
     #[arg(long, value_name = "REGISTRY", env = "FERRY_REGISTRY")]
     registry: Target,
+    /// Push a bundle that says it is incomplete.
+    #[arg(long)]
+    allow_incomplete: bool,
     /// Ask for each blob, even below tags that are right already.
     #[arg(long)]
     recheck: bool,
@@ -27,6 +30,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let bundle = args.bundle.open()?;
+    if !args.allow_incomplete
+        && let Some(first) = bundle.catalog().missing.first()
+    {
+        let (path, count) = (bundle.path().to_owned(), bundle.catalog().missing.len());
+        return Err(Error::Incomplete { path, count, first: format!("{} {}", first.kind, first.name) });
+    }
     let client = Client::new(global.network.options())?;
     let (events, guard) = global.output.renderer();
     let options = PushOptions { jobs: global.network.jobs, recheck: args.recheck };

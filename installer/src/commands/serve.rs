@@ -36,7 +36,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FOLDER", default_value = "ferry-tls")]
     tls_directory: PathBuf,
     /// Large downloads at once; others wait for their turn.
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16,
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     max_streams: usize,
     /// Note each request.
     #[arg(long)]

@@ -85,7 +85,8 @@ async fn upload(run: &Run<'_>, blob: &Blob) -> Result<(), Failed> {
 /// Mounts the blob, or uploads it where the registry does not mount. `true` if it was mounted.
 async fn take_over(run: &Run<'_>, mount: &Mount) -> Result<bool, Failed> {
     let blob = &mount.blob;
-    if run.attempt(run.repository(&blob.repository).mount(&blob.digest, &mount.from)).await? {
+    // A mount is an offer to save an upload: a registry that refuses it, or fails over it, may still take the upload.
+    if run.repository(&blob.repository).mount(&blob.digest, &mount.from).await.unwrap_or(false) {
         let reason = format!("mounted from {}", mount.from);
         let name = format!("{} {}", blob.repository, blob.digest.short());
         run.events.emit(Event::Skipped { name, reason, bytes: blob.size });

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::Target;
 use ferry_model::failure::{Class, Failure};
 use serde::Serialize;
 
@@ -63,7 +64,10 @@ impl Failed {
         Self { class, message: message.into(), hints: Vec::new() }
     }
 
-    pub(super) fn not_tried() -> Self {
-        Self::because(Class::Transient, "not tried: the registry had stopped answering")
+    pub(super) fn not_tried(target: &Target) -> Self {
+        let hints =
+            vec![format!("see to it that {} answers, then run the same command again", target.registry())];
+        let message = format!("not tried: {} had stopped answering", target.registry());
+        Self { class: Class::Transient, message, hints }
     }
 }

@@ -165,7 +165,7 @@ mod tests {
     fn what_cannot_be_done_is_said() {
         let items = [item("a", &["x"]), item("b", &["yyy"]), item("c", &["zz"])];
         let mut observed = Observed::default();
-        observed.failed.insert(1, Failed::not_tried());
+        observed.failed.insert(1, Failed::because(ferry_model::failure::Class::Transient, "not tried"));
         let plan = plan(&items, &observed, &["yyy", "zz"]);
         assert_eq!(plan.failed.len(), 2);
         assert_eq!(plan.failed[&0].class, Class::Verification);

@@ -63,7 +63,10 @@ impl NetworkArgs {
             Some((host, path)) => CaFile { host: Some(host.to_owned()), path: path.into() },
             None => CaFile { host: None, path: text.into() },
         };
-        let seconds = |number: f64| Duration::from_secs_f64(number.clamp(0.01, 86_400.0));
+        let seconds = |number: f64| {
+            let number = if number.is_nan() { 0.0 } else { number };
+            Duration::from_secs_f64(number.clamp(0.01, 86_400.0))
+        };
         let mut options = Options {
             plain_http: self.plain_http.clone(),
             ca_files: self.ca_file.iter().map(ca_file).collect(),

@@ -42,7 +42,7 @@ const HELPER_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(crate) struct Keyring {
     files: Vec<PathBuf>,
-    found: Mutex<HashMap<Vec<String>, Found>>,
+    found: Mutex<HashMap<(PathBuf, Vec<String>), Found>>,
 }
 
 impl Keyring {
@@ -68,12 +68,13 @@ impl Keyring {
                 Err(error) => return Err(auth_file_error(path, error.to_string())),
             };
             let servers = servers(path, &text, registry, repository)?;
-            let known = self.lock().get(&servers).cloned();
+            let key = (path.clone(), servers.clone());
+            let known = self.lock().get(&key).cloned();
             let found = if let Some(found) = known {
                 found
             } else {
-                let found = ask(text, servers.clone(), path).await?;
-                self.lock().insert(servers, found.clone());
+                let found = ask(text, servers, path).await?;
+                self.lock().insert(key, found.clone());
                 found
             };
             if found != Found::default() {
@@ -83,7 +84,7 @@ impl Keyring {
         Ok(Found::default())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<String>, Found>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(PathBuf, Vec<String>), Found>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -199,6 +200,21 @@ mod tests {
 
     fn password(user: &str, password: &str) -> Credential {
         Credential::Password { user: user.into(), password: password.into() }
+    }
+
+    /// docker's file comes first and podman's second; an empty first one hides nothing.
+    #[tokio::test]
+    async fn what_one_file_lacks_the_next_may_have() {
+        let files = [tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap()];
+        std::fs::write(files[0].path(), r#"{"auths": {}}"#).unwrap();
+        let document = serde_json::json!({"auths": {"r:5000": {"auth": encoded("host:1")}}});
+        std::fs::write(files[1].path(), document.to_string()).unwrap();
+        let files = files.iter().map(|file| file.path().to_owned()).collect();
+        let keyring = Keyring { files, found: Mutex::default() };
+        for _ in 0..2 {
+            let found = keyring.find("r:5000", "team/app").await.unwrap();
+            assert_eq!(found.credential, Some(password("host", "1")));
+        }
     }
 
     #[tokio::test]

@@ -362,7 +362,9 @@ impl Failure for Error {
             {
                 format!("{} may speak TLS: leave out --plain-http for it", url.host())
             }
-            Self::Server { status: 507, .. } => "the registry's disk is full".into(),
+            Self::Refused { status: 507, .. } => {
+                "free space on the registry's disk, then run the same command again".into()
+            }
             Self::WrongDigest { .. } | Self::WrongSize { .. } => {
                 "the other side, or something on the way, changed the content: fetch it by another way and compare".into()
             }
