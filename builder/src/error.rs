@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ferry_model::failure::{Class, Failure};
 use ferry_model::lock::LockError;
 use ferry_model::size::ByteSize;
-use ferry_model::spec::SpecError;
+use ferry_model::document::DocumentError;
 
 /// A failure of the builder.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum Error {
         /// The spec.
         path: PathBuf,
         /// What is wrong with it.
-        source: SpecError,
+        source: DocumentError,
     },
     /// The lock is wrong.
     #[error("{}: {source}", path.display())]

@@ -30,7 +30,8 @@ use ferry_model::event::Events;
 use ferry_model::failure::Failure as _;
 use ferry_transfer::{Client, Repository};
 
-pub use error::{Failed, PushError};
+pub use error::PushError;
+use ferry_model::report::Failed;
 pub use item::ItemKind;
 pub use report::{BlobCount, Outcome, PushReport, PushedItem};
 pub use target::{Target, TargetError};
@@ -99,7 +100,7 @@ impl Run<'_> {
         work: impl Future<Output = Result<T, ferry_transfer::Error>>,
     ) -> Result<T, Failed> {
         if self.struck.load(Ordering::Relaxed) >= self.jobs().max(MIN_STRIKES) {
-            return Err(Failed::not_tried(self.target));
+            return Err(error::not_tried(self.target));
         }
         match work.await {
             Ok(value) => {

@@ -5,7 +5,10 @@
 //! 1. A person writes a [`spec::Spec`]: what to carry.
 //! 2. `ferry-builder lock` turns it into a [`lock::Lock`]: exactly which bytes, from where.
 //! 3. `ferry-builder build` turns that into a bundle, whose table of contents is a [`catalog::Catalog`].
-//! 4. Both programs tell what they do as [`event::Event`]s, and fail with errors that carry a
+//! 4. At the other end a person writes a [`site::Site`]: what is there and what shall be. `ferry-installer plan` turns
+//!    catalog, site and what it observed into a [`plan::Plan`]; `apply` notes each step in a [`journal`] and tells in a
+//!    [`report::Report`] what came of it.
+//! 5. Both programs tell what they do as [`event::Event`]s, and fail with errors that carry a
 //!    [`failure::Class`], which alone decides retries and the exit code.
 //!
 //! Identifiers with rules are types of their own: [`Digest`], [`ImageReference`], [`SitePath`],
@@ -16,13 +19,19 @@
 
 pub mod catalog;
 pub mod digest;
+pub mod document;
 pub mod event;
 pub mod failure;
+pub mod host;
+pub mod journal;
 pub mod lock;
 pub mod name;
 pub mod path;
+pub mod plan;
 pub mod platform;
 pub mod reference;
+pub mod report;
+pub mod site;
 pub mod size;
 pub mod spec;
 pub mod version;

@@ -2,7 +2,6 @@
 //! nearest known one.
 
 mod entry;
-mod error;
 
 use std::collections::BTreeMap;
 
@@ -11,8 +10,8 @@ use serde::Deserialize;
 pub use entry::{
     ChartEntry, ChartSource, FileEntry, ImageEntry, ImageSource, RuntimeItem, Runtimes, SaasEntry, Sha256,
 };
-pub use error::SpecError;
 
+use crate::document::DocumentError;
 use crate::{Name, Platform};
 
 /// The only `apiVersion` there is.
@@ -104,8 +103,8 @@ impl Default for Platforms {
 
 impl Spec {
     /// Parses a spec. The error names line, column and the nearest known key.
-    pub fn parse(text: &str) -> Result<Self, SpecError> {
-        serde_saphyr::from_str(text).map_err(|error| SpecError::from_yaml(&error, text))
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+        serde_saphyr::from_str(text).map_err(|error| DocumentError::from_yaml(&error, text))
     }
 }
 

@@ -1,13 +1,13 @@
-//! Errors of a spec, with their place and the nearest known key.
+//! Errors of a document that a person wrote, with their place and the nearest known key.
 
 use std::fmt::Write as _;
 
 use crate::failure::{Class, Failure};
 
-/// A text is no spec.
+/// A text is not the document that it should be.
 #[derive(Debug, thiserror::Error)]
 #[error("{line}:{column}: {message}\n{excerpt}")]
-pub struct SpecError {
+pub struct DocumentError {
     /// From 1; 0 where unknown.
     pub line: u64,
     /// From 1; 0 where unknown.
@@ -20,8 +20,8 @@ pub struct SpecError {
     hint: Option<String>,
 }
 
-impl SpecError {
-    pub(super) fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Self {
+impl DocumentError {
+    pub(crate) fn from_yaml(error: &serde_saphyr::Error, text: &str) -> Self {
         let error = error.without_snippet();
         let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
         // The parser appends the place, which stands in front already.
@@ -58,7 +58,7 @@ fn nearest_key(message: &str) -> Option<String> {
     (problem.contains("unknown") && likeness(nearest) > 0.7).then(|| format!("did you mean `{nearest}`?"))
 }
 
-impl Failure for SpecError {
+impl Failure for DocumentError {
     fn class(&self) -> Class {
         Class::Input
     }

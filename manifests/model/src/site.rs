@@ -1,0 +1,205 @@
+//! The site (`site.yaml`): what one datacenter looks like and what shall stand there. Written by a person, so strict: an
+//! unknown key is refused, with its place and the nearest known one.
+//!
+//! Every section is optional; what is absent is left alone. Passwords are never in the file: it names where they are
+//! ([`SecretSource`]).
+
+mod modes;
+mod registry;
+mod secret;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use modes::{
+    Docker, Existing, Ingress, Kubernetes, ManifestLists, Marathon, Product, Proxy, S3, Serve, ServiceKind,
+    Storage, Systemd,
+};
+pub use registry::{Mode, Paths, Registry, Tls};
+pub use secret::{Login, SecretSource};
+
+use crate::document::DocumentError;
+use crate::host::Host;
+use crate::spec::ApiVersion;
+use crate::{Digest, Name};
+
+/// One datacenter.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Site {
+    /// `ferry/v1`.
+    pub api_version: ApiVersion,
+    /// `Site`.
+    pub kind: Kind,
+    /// The datacenter's name, for reports.
+    pub name: Name,
+    /// The registry that images and charts go to.
+    #[serde(default)]
+    pub registry: Option<Registry>,
+    /// Where charts go.
+    #[serde(default)]
+    pub charts: Charts,
+    /// BlueKing's artifact repository.
+    #[serde(default)]
+    pub bkrepo: Option<Bkrepo>,
+    /// The machines that run containers.
+    #[serde(default)]
+    pub nodes: Nodes,
+    /// The Kubernetes cluster.
+    #[serde(default)]
+    pub cluster: Option<Cluster>,
+    /// How much at once.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// `Site`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Kind {
+    /// A datacenter.
+    Site,
+}
+
+/// Where charts go.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Charts {
+    /// Push charts into the registry, as OCI artifacts. Default: true.
+    #[serde(default = "yes")]
+    pub push: bool,
+    /// What their repositories begin with. Default: charts.
+    #[serde(default = "charts")]
+    pub prefix: String,
+}
+
+impl Default for Charts {
+    fn default() -> Self {
+        Self { push: true, prefix: charts() }
+    }
+}
+
+/// BlueKing's artifact repository: probed before an installation, for its clock and its name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bkrepo {
+    /// Its URL: `http://bkrepo.bkce7.example.com`.
+    pub url: String,
+}
+
+/// The machines that run containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Nodes {
+    /// Each with its name; its address where the name does not resolve.
+    #[serde(default)]
+    pub hosts: Vec<Node>,
+    /// How to reach them.
+    #[serde(default)]
+    pub ssh: Ssh,
+}
+
+/// A machine that runs containers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Node {
+    /// Its name, as the cluster knows it.
+    pub name: Host,
+    /// Where ssh reaches it. Default: its name.
+    #[serde(default)]
+    pub address: Option<Host>,
+}
+
+impl Node {
+    /// Where ssh reaches it.
+    pub fn reached_at(&self) -> &Host {
+        self.address.as_ref().unwrap_or(&self.name)
+    }
+}
+
+/// How to reach nodes: with the system's ssh client, so the operator's own configuration, agent and known hosts count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ssh {
+    /// The user. Default: what ssh's configuration says.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The port. Default: what ssh's configuration says.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// A private key's file, for `ssh -i`.
+    #[serde(default)]
+    pub identity_file: Option<PathBuf>,
+    /// More options for ssh, each as `-o` takes it: `ProxyJump=bastion`.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// Run commands on the node through `sudo -n`. Default: false.
+    #[serde(default)]
+    pub sudo: bool,
+}
+
+/// The Kubernetes cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cluster {
+    /// The kubeconfig's file. Default: `KUBECONFIG`, then `~/.kube/config`.
+    #[serde(default)]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it. Default: its current one.
+    #[serde(default)]
+    pub context: Option<String>,
+}
+
+/// How much at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    /// Steps at once. Default: 8.
+    #[serde(default = "eight")]
+    pub steps: usize,
+    /// Transfers to the registry at once. Default: 8, or `--jobs`.
+    #[serde(default)]
+    pub transfers: Option<usize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { steps: eight(), transfers: None }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn charts() -> String {
+    "charts".to_owned()
+}
+
+fn eight() -> usize {
+    8
+}
+
+impl Site {
+    /// Parses a site. The error names line, column and the nearest known key.
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+        serde_saphyr::from_str(text).map_err(|error| DocumentError::from_yaml(&error, text))
+    }
+
+    /// The digest of a site file, by which plan and journal know it again.
+    pub fn digest(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests;

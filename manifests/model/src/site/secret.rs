@@ -1,0 +1,100 @@
+//! Secrets by reference: the site file says where a password is, never what it is.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Who logs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// Where the password is.
+    pub password: SecretSource,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(try_from = "SecretMapping", into = "SecretMapping")]
+pub enum SecretSource {
+    /// An environment variable.
+    Environment(String),
+    /// A file; a line break at its end does not count.
+    File(PathBuf),
+    /// A key of a Kubernetes Secret.
+    Kubernetes {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// As it is written: one of the three.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SecretMapping {
+    /// The name of an environment variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    env: Option<String>,
+    /// A file's path, relative to the site file's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+    /// A key of a Kubernetes Secret: namespace/name/key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl TryFrom<SecretMapping> for SecretSource {
+    type Error = String;
+
+    fn try_from(mapping: SecretMapping) -> Result<Self, String> {
+        match (mapping.env, mapping.file, mapping.secret) {
+            (Some(name), None, None) if !name.is_empty() => Ok(Self::Environment(name)),
+            (None, Some(path), None) => Ok(Self::File(path)),
+            (None, None, Some(text)) => {
+                let parts: Vec<&str> = text.split('/').collect();
+                match parts[..] {
+                    [namespace, name, key] if parts.iter().all(|part| !part.is_empty()) => Ok(Self::Kubernetes {
+                        namespace: namespace.to_owned(),
+                        name: name.to_owned(),
+                        key: key.to_owned(),
+                    }),
+                    _ => Err(format!("`secret: {text}` is not namespace/name/key")),
+                }
+            }
+            _ => Err("a secret is named by one of `{env: NAME}`, `{file: PATH}` and `{secret: namespace/name/key}`"
+                .to_owned()),
+        }
+    }
+}
+
+impl From<SecretSource> for SecretMapping {
+    fn from(source: SecretSource) -> Self {
+        let none = Self::default();
+        match source {
+            SecretSource::Environment(name) => Self { env: Some(name), ..none },
+            SecretSource::File(path) => Self { file: Some(path), ..none },
+            SecretSource::Kubernetes { namespace, name, key } => {
+                Self { secret: Some(format!("{namespace}/{name}/{key}")), ..none }
+            }
+        }
+    }
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Kubernetes { namespace, name, key } => write!(f, "key {key} of secret {namespace}/{name}"),
+        }
+    }
+}
