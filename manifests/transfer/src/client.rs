@@ -1,5 +1,6 @@
 //! The client: its options, and what all requests share.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,21 @@ pub struct CaFile {
     pub path: PathBuf,
 }
 
+/// A user and a password. The password is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({})", self.user)
+    }
+}
+
 /// How to talk to other hosts.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -34,6 +50,8 @@ pub struct Options {
     pub ca_files: Vec<CaFile>,
     /// The file with credentials, instead of docker's and podman's own.
     pub auth_file: Option<PathBuf>,
+    /// Users and passwords for registries, by `host` or `host:port`; they come before those of any file.
+    pub logins: BTreeMap<String, Login>,
     /// Requests at once to one host; fewer while it is overloaded.
     pub connections_per_host: usize,
     /// How long a connection may be silent. There is no limit on a whole request.
@@ -52,6 +70,7 @@ impl Default for Options {
             plain_http: Vec::new(),
             ca_files: Vec::new(),
             auth_file: None,
+            logins: BTreeMap::new(),
             connections_per_host: 8,
             stall_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(15),
@@ -110,7 +129,7 @@ impl Client {
             None => builder,
         };
         let http = builder.build().map_err(|source| Error::Setup(source.into()))?;
-        let keyring = Keyring::new(options.auth_file.as_deref())?;
+        let keyring = Keyring::new(options.auth_file.as_deref())?.with_logins(options.logins.clone());
         Ok(Self(Arc::new(Shared {
             http,
             hosts: Hosts::new(options.connections_per_host),

@@ -1,13 +1,13 @@
 //! Credentials as docker and podman keep them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
-use crate::Error;
+use crate::{Error, Login};
 
 /// Who we are to a registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +41,8 @@ const HELPER_TIMEOUT: Duration = Duration::from_secs(120);
 /// The files that credentials are looked up in, and what was found.
 #[derive(Debug)]
 pub(crate) struct Keyring {
+    /// Those that were given, by host.
+    logins: BTreeMap<String, Login>,
     files: Vec<PathBuf>,
     found: Mutex<HashMap<(PathBuf, Vec<String>), Found>>,
 }
@@ -56,11 +58,20 @@ impl Keyring {
             }
             None => default_files(|name| std::env::var_os(name).map(PathBuf::from)),
         };
-        Ok(Self { files, found: Mutex::default() })
+        Ok(Self { logins: BTreeMap::new(), files, found: Mutex::default() })
+    }
+
+    /// The same with given logins, which come first.
+    pub(crate) fn with_logins(mut self, logins: BTreeMap<String, Login>) -> Self {
+        self.logins = logins;
+        self
     }
 
     /// The credentials for a repository of a registry.
     pub(crate) async fn find(&self, registry: &str, repository: &str) -> Result<Found, Error> {
+        if let Some(Login { user, password }) = self.logins.get(registry).cloned() {
+            return Ok(Found { credential: Some(Credential::Password { user, password }), trouble: None });
+        }
         for path in &self.files {
             let text = match std::fs::read(path) {
                 Ok(text) => text,
@@ -210,7 +221,7 @@ mod tests {
         let document = serde_json::json!({"auths": {"r:5000": {"auth": encoded("host:1")}}});
         std::fs::write(files[1].path(), document.to_string()).unwrap();
         let files = files.iter().map(|file| file.path().to_owned()).collect();
-        let keyring = Keyring { files, found: Mutex::default() };
+        let keyring = Keyring { logins: BTreeMap::new(), files, found: Mutex::default() };
         for _ in 0..2 {
             let found = keyring.find("r:5000", "team/app").await.unwrap();
             assert_eq!(found.credential, Some(password("host", "1")));

@@ -37,7 +37,7 @@ mod trust;
 mod upload;
 mod url;
 
-pub use client::{CaFile, Client, Options, Probe};
+pub use client::{CaFile, Client, Login, Options, Probe};
 pub use docker::Daemon;
 pub use download::{Expected, Resume, Sink};
 pub use error::{Error, TlsProblem};

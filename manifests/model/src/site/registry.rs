@@ -23,6 +23,8 @@ pub struct Registry {
     pub mode: Mode,
     /// How it is encrypted and trusted.
     pub tls: Tls,
+    /// Where configuration, certificates and password file lie, on this machine, of a registry that Ferry brings up.
+    pub folder: PathBuf,
     /// Who pushes; and who may pull, where Ferry brings it up. Absent: anonymous, or docker's own credentials.
     pub login: Option<Login>,
     /// What repositories are called there.
@@ -145,6 +147,9 @@ struct RegistryMapping {
     /// PEM file of its key.
     #[serde(default)]
     key: Option<PathBuf>,
+    /// Where configuration, certificates and password file lie on this machine. Default: /etc/ferry/registry.
+    #[serde(default = "folder")]
+    folder: PathBuf,
     /// Who pushes, and who may pull.
     #[serde(default)]
     login: Option<Login>,
@@ -157,6 +162,10 @@ struct RegistryMapping {
     /// Repository and tag of single images: `docker.io/library/registry:2: base/registry:2`.
     #[serde(default)]
     names: BTreeMap<ImageReference, String>,
+}
+
+fn folder() -> PathBuf {
+    "/etc/ferry/registry".into()
 }
 
 impl TryFrom<RegistryMapping> for Registry {
@@ -212,8 +221,8 @@ impl TryFrom<RegistryMapping> for Registry {
         });
         let names = names.collect::<Result<_, String>>()?;
         let paths = paths(&address, mapping.prefix, mapping.flatten)?;
-        let (also_known_as, login) = (mapping.also_known_as, mapping.login);
-        Ok(Self { address, also_known_as, mode, tls, login, paths, names })
+        let (also_known_as, login, folder) = (mapping.also_known_as, mapping.login, mapping.folder);
+        Ok(Self { address, also_known_as, mode, tls, folder, login, paths, names })
     }
 }
 
