@@ -3,6 +3,7 @@
 //! A part that is not installed makes its tests skip loudly; under `cargo xtask test` (`FERRY_REQUIRE_PARTS=1`)
 //! it makes them fail.
 
+mod cable;
 mod certificates;
 mod daemon;
 mod docker_registry;

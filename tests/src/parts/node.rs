@@ -2,17 +2,17 @@
 //! cable to this host.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use super::daemon::{Daemon, Watchdog};
-use super::{tool, wait_until};
+use super::cable::Cable;
+use super::daemon::Daemon;
+use super::wait_until;
 use crate::process::Program;
 
 /// What the node runs as its first process; `$1` is its folder, `$2` the network that dockerd may speak plain
@@ -36,10 +36,7 @@ wait
 pub struct Node {
     // Dropped in this order: the daemons, the network, the folder.
     daemon: Daemon,
-    _network: Watchdog,
-    namespace: String,
-    host_address: Ipv4Addr,
-    secure_address: Ipv4Addr,
+    cable: Cable,
     folder: TempDir,
 }
 
@@ -50,16 +47,7 @@ impl Node {
 
     /// Starts one and waits until both daemons answer.
     pub fn start() -> Result<Self> {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        // 198.18.0.0/15 is set aside for tests of networks (RFC 2544); dockerd trusts only 127.0.0.0/8 by itself.
-        let link = (std::process::id() * 8 + number) % (1 << 14);
-        let network = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + link * 8;
-        let [host_address, node_address, secure_address] =
-            [1, 2, 3].map(|number| Ipv4Addr::from(network + number));
-        let namespace = format!("ferry-{link}");
-        let network = connect(&namespace, link, [host_address, secure_address], node_address)?;
-
+        let cable = Cable::lay()?;
         let folder = tempfile::Builder::new().prefix("ferry-node").tempdir()?;
         let path = folder.path();
         for name in ["etc-docker", "run", "docker", "containerd", "certs.d"] {
@@ -74,16 +62,16 @@ impl Node {
         )?;
         let mut command = Command::new("nsenter");
         command
-            .arg(format!("--net=/run/netns/{namespace}"))
+            .arg(format!("--net=/run/netns/{}", cable.namespace))
             .args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", INIT, "init"])
             .arg(path)
-            .arg(format!("{host_address}/32"))
+            .arg(format!("{}/32", cable.host))
             .env_remove("HTTP_PROXY")
             .env_remove("HTTPS_PROXY")
             .env_remove("http_proxy")
             .env_remove("https_proxy");
         let daemon = Daemon::start(command, &path.join("log"))?;
-        let node = Self { daemon, _network: network, namespace, host_address, secure_address, folder };
+        let node = Self { daemon, cable, folder };
         node.wait()?;
         Ok(node)
     }
@@ -101,12 +89,12 @@ impl Node {
     /// This host's address on the cable to the node, where servers for it must listen; dockerd may speak plain
     /// HTTP with it.
     pub fn host_address(&self) -> IpAddr {
-        self.host_address.into()
+        self.cable.host.into()
     }
 
     /// Another address of this host, with which dockerd insists on TLS.
     pub fn secure_address(&self) -> IpAddr {
-        self.secure_address.into()
+        self.cable.second_host.into()
     }
 
     /// The docker CLI, speaking to the node's dockerd.
@@ -125,7 +113,7 @@ impl Node {
     /// `ctr`, run on the node, since it is `ctr` itself that pulls.
     pub fn ctr(&self) -> Program {
         Program::new("nsenter")
-            .arg(format!("--net=/run/netns/{}", self.namespace))
+            .arg(format!("--net=/run/netns/{}", self.cable.namespace))
             .args(["ctr", "--address"])
             .arg(self.folder.path().join("containerd.sock"))
     }
@@ -157,20 +145,4 @@ impl Node {
     pub fn ctr_pull(&self, reference: &str, hosts: &Path) -> Program {
         self.ctr().args(["images", "pull", "--hosts-dir"]).arg(hosts).arg(reference)
     }
-}
-
-/// Lays the cable. The namespace goes when the watchdog is dropped, and both ends of the cable with it.
-fn connect(namespace: &str, link: u32, hosts: [Ipv4Addr; 2], node: Ipv4Addr) -> Result<Watchdog> {
-    let (host_end, node_end) = (format!("ferryh{link}"), format!("ferryn{link}"));
-    let watchdog = Watchdog::new(&format!("ip link del {host_end}; sleep 0.1; ip netns del {namespace}"))?;
-    tool("ip", &["netns", "add", namespace])?;
-    tool("ip", &["link", "add", &host_end, "type", "veth", "peer", "name", &node_end, "netns", namespace])?;
-    for host in hosts {
-        tool("ip", &["addr", "add", &format!("{host}/29"), "dev", &host_end])?;
-    }
-    tool("ip", &["link", "set", &host_end, "up"])?;
-    tool("ip", &["-n", namespace, "link", "set", "lo", "up"])?;
-    tool("ip", &["-n", namespace, "addr", "add", &format!("{node}/29"), "dev", &node_end])?;
-    tool("ip", &["-n", namespace, "link", "set", &node_end, "up"])?;
-    Ok(watchdog)
 }
