@@ -6,7 +6,8 @@
 //! 1. [`corpus`] makes sample images, charts and runtimes, the same bytes for the same seed;
 //! 2. [`registry`] and [`files`] are in-process servers that count what they are asked and lie on request;
 //! 3. [`proxy`] stands in front of any HTTP server and injects seeded faults;
-//! 4. [`parts`] starts real ones: docker-registry, dockerd, containerd, helm, skopeo, on an air-gapped network;
+//! 4. [`parts`] starts real ones: docker-registry, dockerd, containerd, helm, skopeo, and whole machines
+//!    under systemd, on an air-gapped network;
 //! 5. [`process`] runs `ferry-builder` and `ferry-installer` and keeps what they said and used;
 //! 6. [`workspace`] is the folder that a test works in;
 //! 7. [`forge`] puts hostile bundles together;

@@ -7,6 +7,7 @@ mod cable;
 mod certificates;
 mod daemon;
 mod docker_registry;
+mod machine;
 mod node;
 
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -19,12 +20,13 @@ use anyhow::{Context as _, Result, bail};
 pub use certificates::Certificates;
 pub(crate) use docker_registry::push;
 pub use docker_registry::{DockerRegistry, RegistrySetup};
+pub use machine::{Machine, MachineSetup};
 pub use node::Node;
 
 use crate::process::Program;
 
 /// Whether all of these programs are installed, and, where one needs it, we are root. `helm3` and `helm4` are the
-/// two helms that `cargo xtask test` fetches.
+/// two helms that `cargo xtask test` fetches, `rootfs` is the system that it builds for [`Machine`]s.
 ///
 /// # Panics
 /// Where they are not and `FERRY_REQUIRE_PARTS` says that they must be.
@@ -50,6 +52,7 @@ fn is_there(name: &str) -> bool {
         "root" => rustix::process::geteuid().is_root(),
         "helm3" => helm_path(3).is_file(),
         "helm4" => helm_path(4).is_file(),
+        "rootfs" => rootfs().is_dir(),
         name => {
             let path = std::env::var_os("PATH").unwrap_or_default();
             std::env::split_paths(&path)
@@ -60,9 +63,18 @@ fn is_there(name: &str) -> bool {
 }
 
 fn helm_path(major: u32) -> PathBuf {
-    let parts = std::env::var_os("FERRY_PARTS_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/parts"), PathBuf::from);
-    parts.join(format!("helm{major}/helm"))
+    folder().join(format!("helm{major}/helm"))
+}
+
+/// The system that machines boot.
+fn rootfs() -> PathBuf {
+    folder().join("rootfs")
+}
+
+/// Where `cargo xtask test` keeps what it fetches and builds.
+fn folder() -> PathBuf {
+    std::env::var_os("FERRY_PARTS_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/parts"), PathBuf::from)
 }
 
 /// The helm CLI of this major version, with its configuration and cache in `home`.

@@ -23,6 +23,7 @@ pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    inherits: bool,
     folder: Option<PathBuf>,
     limit: Duration,
 }
@@ -48,7 +49,14 @@ pub struct Outcome {
 impl Program {
     /// A program found on `PATH`, or by its path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), arguments: Vec::new(), environment: Vec::new(), folder: None, limit: LIMIT }
+        Self {
+            path: path.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            inherits: true,
+            folder: None,
+            limit: LIMIT,
+        }
     }
 
     /// The built `ferry-builder`.
@@ -82,6 +90,13 @@ impl Program {
         self
     }
 
+    /// Gets no variable but those that are set with [`Program::env`].
+    #[must_use]
+    pub fn without_environment(mut self) -> Self {
+        self.inherits = false;
+        self
+    }
+
     /// Runs in this folder.
     #[must_use]
     pub fn within(mut self, folder: impl AsRef<Path>) -> Self {
@@ -100,6 +115,9 @@ impl Program {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).stdin(Stdio::null());
+        if !self.inherits {
+            command.env_clear();
+        }
         // What the machine has set must not reach into a test.
         for name in
             ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "NO_COLOR"]

@@ -57,6 +57,11 @@ impl Daemon {
         Ok(Self { child, watchdog: Some(watchdog), log: log.to_owned() })
     }
 
+    /// The process's number.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said so far.
     pub(super) fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
