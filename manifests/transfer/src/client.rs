@@ -120,6 +120,8 @@ impl Client {
             // Throughput comes from many connections; HTTP/2 would put all blobs of a host on one, behind one
             // window, and one lost packet would stop them all.
             .http1_only()
+            // Whoever takes a look wants to know until when the certificate is valid.
+            .tls_info(true)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(options.connect_timeout)

@@ -64,6 +64,24 @@ impl Daemon {
         Ok(Some(inspected.id))
     }
 
+    /// The engine's version: `20.10.24`.
+    pub async fn version(&self) -> Result<String, Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
+            version: String,
+        }
+        let (url, access) = crate::client::web_access("http://docker/version")?;
+        let call = Call::new(http::Method::GET, url.clone(), &access);
+        let answer = self.client.request_bytes(&call, MAX_INSPECT).await;
+        let (_, body) = answer.map_err(|error| self.explain(error))?;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|_| Error::Protocol {
+            url: (&url).into(),
+            reason: "it does not say which version of docker it is".into(),
+        })?;
+        Ok(answer.version)
+    }
+
     /// Streams the image as `docker save` makes it. Gives its size.
     pub async fn save(&self, name: &str, sink: &mut dyn Sink, task: &Task) -> Result<u64, Error> {
         let (url, access) = request(name, "get")?;

@@ -184,7 +184,8 @@ impl Client {
         Err(Error::Protocol { url: (&call.url).into(), reason: "it redirects without end".into() })
     }
 
-    async fn transmit(
+    /// Sends `request` once and waits for the head of its answer, whatever that says.
+    pub(crate) async fn transmit(
         &self,
         mut request: reqwest::Request,
         body: &Payload<'_>,
@@ -274,7 +275,7 @@ impl Client {
     }
 
     /// The beginning of the body of an answer that says no.
-    async fn error_body(&self, mut response: reqwest::Response) -> Vec<u8> {
+    pub(crate) async fn error_body(&self, mut response: reqwest::Response) -> Vec<u8> {
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = self.next_chunk(&mut response).await {
             body.extend_from_slice(&chunk);

@@ -172,8 +172,8 @@ struct Upload<'a> {
 
 /// An upload as the registry sees it.
 #[derive(Clone, Debug)]
-struct Session {
-    location: Url,
+pub(crate) struct Session {
+    pub(crate) location: Url,
     /// Bytes that the registry has.
     offset: u64,
     /// The smallest piece that the registry takes, but for the last.
@@ -181,7 +181,7 @@ struct Session {
 }
 
 impl Session {
-    fn read(reply: &Reply, offset: u64) -> Result<Self, Error> {
+    pub(crate) fn read(reply: &Reply, offset: u64) -> Result<Self, Error> {
         let request = reply.response.url();
         let location = reply.header(header::LOCATION).ok_or_else(|| Error::Protocol {
             url: request.into(),

@@ -19,6 +19,7 @@ fn serve(listener: UnixListener) {
             let head = String::from_utf8(head).expect("text");
             let (status, body) = match head.split(' ').nth(1) {
                 Some("/images/busybox:1/json") => (200, r#"{"Id":"sha256:abc","RepoTags":["busybox:1"]}"#),
+                Some("/version") => (200, r#"{"Version":"19.03.15","ApiVersion":"1.40"}"#),
                 Some("/images/busybox:1/get") => (200, "a tar archive"),
                 _ => (404, r#"{"message":"No such image"}"#),
             };
@@ -35,6 +36,7 @@ async fn images_come_out_of_a_daemon() {
     let socket = folder.path().join("docker.sock");
     serve(UnixListener::bind(&socket).unwrap());
     let daemon = Daemon::at(&format!("unix://{}", socket.display()), &Options::default()).unwrap();
+    assert_eq!(daemon.version().await.unwrap(), "19.03.15");
     assert_eq!(daemon.image_id("busybox:1").await.unwrap().as_deref(), Some("sha256:abc"));
     assert_eq!(daemon.image_id("busybox:2").await.unwrap(), None);
     let (mut sink, (follower, task)) = (Memory::default(), Follower::task());
