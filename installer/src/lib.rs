@@ -10,6 +10,7 @@
 
 pub mod commands;
 mod error;
+pub mod htpasswd;
 pub mod push;
 pub mod serve;
 

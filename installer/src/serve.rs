@@ -3,10 +3,11 @@
 //! What a request passes through:
 //!
 //! 1. `listen`: the accept loop, with TLS (`tls`) where asked for, time-outs and limits;
-//! 2. one of `registry` (`/v2/`), `helm` (`/charts/`), `files` (`/files/`) and `page` (`/`, for a browser),
+//! 2. `login`, where a file of users is given: nothing is answered to anybody else;
+//! 3. one of `registry` (`/v2/`), `helm` (`/charts/`), `files` (`/files/`) and `page` (`/`, for a browser),
 //!    which find what is asked for in the `library`, the merged view over all bundles;
-//! 3. `content`: the answer's head, with `range`s and conditions;
-//! 4. `stream`: the answer's body, pulled out of a bundle chunk by chunk. The one bridge between blocking reads and
+//! 4. `content`: the answer's head, with `range`s and conditions;
+//! 5. `stream`: the answer's body, pulled out of a bundle chunk by chunk. The one bridge between blocking reads and
 //!    async writes, and the one place that bounds memory.
 //!
 //! Nothing is ever written, and the same bundles give the same answers, so any number of these may run side by side.
@@ -17,6 +18,7 @@ mod files;
 mod helm;
 mod library;
 mod listen;
+mod login;
 mod options;
 mod page;
 mod range;

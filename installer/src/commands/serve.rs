@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// Where generated authority, certificate and keys are kept.
     #[arg(long, value_name = "FOLDER", default_value = "ferry-tls")]
     tls_directory: PathBuf,
+    /// Answer only users of this file, as `htpasswd -B` writes it (bcrypt); it is read again when it changes.
+    #[arg(long, value_name = "FILE", env = "FERRY_HTPASSWD")]
+    htpasswd: Option<PathBuf>,
     /// Large downloads at once; others wait for their turn.
     #[arg(long, value_name = "N", default_value_t = 16,
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
@@ -62,6 +65,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         args.bundles.iter().map(|path| Bundle::open(path, &trust)).collect::<Result<Vec<_>, _>>()?;
     let mut options = ServeOptions::new(args.listen);
     options.tls = args.tls();
+    options.htpasswd.clone_from(&args.htpasswd);
     options.max_streams = args.max_streams;
     options.access_log = if args.access_log { AccessLog::On } else { AccessLog::Off };
     let (events, guard) = global.output.renderer();

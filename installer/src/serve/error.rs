@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use ferry_model::failure::{Class, Failure};
 
+use crate::htpasswd::HtpasswdError;
+
 /// A failure to start or to go on serving. What goes wrong with one request is answered to its client, and is no error
 /// here.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,19 @@ pub enum ServeError {
         /// The name.
         name: String,
     },
+    /// A file of users has a line that cannot be used.
+    #[error("{}:{line}", path.display())]
+    Users {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: HtpasswdError,
+    },
+    /// The system has no randomness to give.
+    #[error("the system gives no random numbers")]
+    Randomness,
     /// Making a certificate failed.
     #[error("making the certificate")]
     Certificate(#[from] rcgen::Error),
@@ -55,14 +70,16 @@ impl Failure for ServeError {
     fn class(&self) -> Class {
         match self {
             Self::NoBundle | Self::CertificateName { .. } => Class::Usage,
-            Self::Listen { .. } | Self::File { .. } => Class::Local,
+            Self::Listen { .. } | Self::File { .. } | Self::Randomness => Class::Local,
             Self::Pem { .. } => Class::Input,
+            Self::Users { source, .. } => source.problem.class(),
             Self::Certificate(_) => Class::Internal,
         }
     }
 
     fn hints(&self) -> Vec<String> {
         let hint = match self {
+            Self::Users { source, .. } => return source.problem.hints(),
             Self::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => format!(
                 "another program listens there already; `ss -ltnp 'sport = :{}'` names it; or choose another port",
                 address.port()

@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::error::ServeError;
 use super::library::Library;
+use super::login::Door;
 use super::options::{AccessLog, ServeOptions, Tls};
 use super::router::{Shared, router};
 use super::tls;
@@ -86,6 +87,10 @@ impl Server {
             events.warn(conflict);
         }
         let tls = prepare_tls(&options, events)?;
+        let door = options.htpasswd.as_deref().map(|path| Door::open(path, events)).transpose()?;
+        if door.is_some() && tls.is_none() && !options.listen.ip().is_loopback() {
+            events.warn("passwords travel readable for all on the way: serve with TLS too");
+        }
         let error = |source| ServeError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
@@ -93,7 +98,7 @@ impl Server {
         let count = library.bundles().len();
         let what = if count == 1 { "1 bundle".to_owned() } else { format!("{count} bundles") };
         events.note(format!("serving {what} at {scheme}://{address}"));
-        let router = router(Shared::new(library, &options, events));
+        let router = router(Shared::new(library, &options, events), door);
         Ok(Self { listener, address, router, tls, options, events: events.clone() })
     }
 

@@ -10,6 +10,8 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// Plain HTTP or HTTPS.
     pub tls: Tls,
+    /// Users and passwords, as `htpasswd -B` writes them: only they are answered. All are, where absent.
+    pub htpasswd: Option<PathBuf>,
     /// Large bodies under way at once; others wait for their turn. Each takes about 2 MiB.
     pub max_streams: usize,
     /// Connections open at once; others wait in the system's queue.
@@ -21,7 +23,14 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// Plain HTTP on `listen`, with limits that keep the process below 64 MiB.
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, tls: Tls::None, max_streams: 16, max_connections: 1024, access_log: AccessLog::Off }
+        Self {
+            listen,
+            tls: Tls::None,
+            htpasswd: None,
+            max_streams: 16,
+            max_connections: 1024,
+            access_log: AccessLog::Off,
+        }
     }
 }
 

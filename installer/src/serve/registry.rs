@@ -23,7 +23,7 @@ use refusal::{Code, Refusal};
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// `/v2/`: yes, this is a registry, and no, it wants no credentials.
+/// `/v2/`: yes, this is a registry, and you may use it.
 pub(super) async fn base(method: Method) -> Response {
     let answer = read_only(&method).map(|()| {
         let mut response = Response::new(Body::from("{}"));
@@ -46,6 +46,11 @@ pub(super) async fn route(
         Ok(target) => answer(&shared, target, &query, &request).await,
         Err(refusal) => Err(refusal),
     })
+}
+
+/// To whom it may not answer.
+pub(super) fn unauthorized() -> Response {
+    finish(Err(Refusal::new(Code::Unauthorized, "authentication required")))
 }
 
 fn finish(answer: Result<Response, Refusal>) -> Response {

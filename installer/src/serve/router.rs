@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use ferry_model::event::Events;
@@ -12,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::content::set;
 use super::library::Library;
+use super::login::{self, Door};
 use super::options::ServeOptions;
 use super::stream::Streams;
 use super::{files, helm, page, registry};
@@ -49,8 +51,8 @@ impl Shared {
     }
 }
 
-pub(super) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
+pub(super) fn router(shared: Arc<Shared>, door: Option<Door>) -> Router {
+    let router = Router::new()
         .route("/", get(page::root))
         .route("/healthz", get(healthy))
         .route("/bundles.json", get(page::bundles))
@@ -64,7 +66,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v2/", any(registry::base))
         .route("/v2/{*rest}", any(registry::route))
         .fallback(async || not_found())
-        .with_state(shared)
+        .with_state(shared);
+    match door {
+        None => router,
+        Some(door) => router.layer(middleware::from_fn_with_state(Arc::new(door), login::ask)),
+    }
 }
 
 async fn healthy() -> Response {

@@ -19,6 +19,7 @@ use std::sync::Mutex;
 use tower::ServiceExt;
 
 use super::library::Library;
+use super::login::Door;
 use super::options::ServeOptions;
 use super::router::{Shared, router};
 
@@ -224,6 +225,11 @@ impl Site {
     }
 
     pub(super) fn with(samples: &[Sample]) -> Self {
+        Self::guarded(samples, None)
+    }
+
+    /// One that lets in only the users of a file.
+    pub(super) fn guarded(samples: &[Sample], htpasswd: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bundles = samples
             .iter()
@@ -237,7 +243,8 @@ impl Site {
             events.warn(conflict);
         }
         let options = ServeOptions::new("127.0.0.1:0".parse().unwrap());
-        let router = router(Shared::new(library, &options, &events));
+        let door = htpasswd.map(|path| Door::open(path, &events).unwrap());
+        let router = router(Shared::new(library, &options, &events), door);
         Self { folder, sample: samples[samples.len() - 1].clone(), router, said }
     }
 

@@ -17,6 +17,7 @@ pub(super) enum Code {
     NameUnknown,
     NotFound,
     PaginationNumberInvalid,
+    Unauthorized,
     Unreadable,
     Unsupported,
 }
@@ -31,6 +32,7 @@ impl Code {
             Self::NameUnknown => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
             Self::NotFound => (StatusCode::NOT_FOUND, "UNSUPPORTED"),
             Self::PaginationNumberInvalid => (StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
             Self::Unreadable => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
             Self::Unsupported => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
         }
