@@ -11,6 +11,7 @@
 pub mod commands;
 mod error;
 pub mod htpasswd;
+pub mod preflight;
 pub mod push;
 pub mod serve;
 
