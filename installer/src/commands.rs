@@ -2,6 +2,7 @@
 //! library and prints the value that comes back.
 
 mod completion;
+mod export;
 mod push;
 mod serve;
 
@@ -38,6 +39,7 @@ enum Command {
     Verify(VerifyArgs),
     Push(push::Args),
     Serve(serve::Args),
+    Export(export::Args),
     Completion(completion::Args),
 }
 
@@ -63,6 +65,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Verify(args) => Ok(args.run(&global.output)?),
         Command::Push(args) => push::run(&args, global),
         Command::Serve(args) => serve::run(&args, global),
+        Command::Export(args) => export::run(&args, global),
         Command::Completion(args) => Ok(completion::run(&args)),
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ferry_model::failure::{Class, Failure};
 
+use crate::export::ExportError;
 use crate::push::PushError;
 use crate::serve::ServeError;
 
@@ -49,6 +50,9 @@ pub enum Error {
     /// Pushing failed as a whole.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// An image cannot be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// Serving failed.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -71,6 +75,7 @@ impl Failure for Error {
             Self::Bundle(error) => error.class(),
             Self::Transfer(error) => error.class(),
             Self::Push(error) => error.class(),
+            Self::Export(error) => error.class(),
             Self::Serve(error) => error.class(),
         }
     }
@@ -85,6 +90,7 @@ impl Failure for Error {
             Self::Bundle(error) => error.hints(),
             Self::Transfer(error) => error.hints(),
             Self::Push(error) => error.hints(),
+            Self::Export(error) => error.hints(),
             Self::Serve(error) => error.hints(),
         }
     }

@@ -5,11 +5,12 @@
 //! 2. [`push`] brings images and charts into a registry.
 //! 3. [`serve`] is a registry, a helm repository and a file server over the bundle itself.
 //!
-//! [`commands`] translate the command line into calls of these. Nothing here prints but they.
+//! [`export`] writes one image as an archive. [`commands`] translate the command line into calls of these. Nothing here prints but they.
 #![cfg_attr(not(test), warn(missing_docs))]
 
 pub mod commands;
 mod error;
+pub mod export;
 pub mod htpasswd;
 pub mod preflight;
 pub mod push;

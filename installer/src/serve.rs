@@ -26,7 +26,7 @@ mod registry;
 mod router;
 mod stream;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod text;
 mod tls;
 

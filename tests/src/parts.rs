@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub use certificates::Certificates;
 pub(crate) use docker_registry::push;
-pub use docker_registry::{DockerRegistry, RegistrySetup};
+pub use docker_registry::{DockerRegistry, RegistrySetup, htpasswd};
 pub use machine::{Machine, MachineSetup};
 pub use node::Node;
 

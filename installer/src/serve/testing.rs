@@ -23,18 +23,18 @@ use super::login::Door;
 use super::options::ServeOptions;
 use super::router::{Shared, router};
 
-pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const LAYER: usize = 3_000_000;
 
 /// Blobs by a name for the test, and the catalog that uses them.
 #[derive(Clone)]
-pub(super) struct Sample {
-    pub(super) blobs: BTreeMap<&'static str, (Vec<u8>, Encoding)>,
-    pub(super) catalog: Catalog,
+pub(crate) struct Sample {
+    pub(crate) blobs: BTreeMap<&'static str, (Vec<u8>, Encoding)>,
+    pub(crate) catalog: Catalog,
 }
 
 impl Sample {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let catalog = Catalog {
             format_version: CATALOG_VERSION,
             name: "sample".parse().unwrap(),
@@ -53,7 +53,7 @@ impl Sample {
         sample
     }
 
-    pub(super) fn add(&mut self, name: &'static str, content: Vec<u8>, encoding: Encoding) -> Digest {
+    pub(crate) fn add(&mut self, name: &'static str, content: Vec<u8>, encoding: Encoding) -> Digest {
         let digest = Digest::of(&content);
         self.blobs.insert(name, (content, encoding));
         digest
@@ -132,7 +132,7 @@ impl Sample {
         self.add_file("script", "docs/<script>.html", None, noise(30));
     }
 
-    pub(super) fn add_file(
+    pub(crate) fn add_file(
         &mut self,
         name: &'static str,
         path: &str,
@@ -154,7 +154,7 @@ impl Sample {
         self.catalog.files.sort_by_key(|file| (file.repository.clone(), file.path.clone()));
     }
 
-    pub(super) fn build(&self, path: &Path) -> Bundle {
+    pub(crate) fn build(&self, path: &Path) -> Bundle {
         let mut blobs: Vec<(BlobPlan, &Vec<u8>)> = self
             .blobs
             .values()
@@ -184,7 +184,7 @@ impl Sample {
 }
 
 /// What no compressor makes smaller.
-pub(super) fn noise(size: usize) -> Vec<u8> {
+pub(crate) fn noise(size: usize) -> Vec<u8> {
     let mut state = size as u64 | 1;
     let mut next = || {
         state ^= state << 13;
@@ -206,30 +206,30 @@ impl EventSink for Said {
 }
 
 impl Said {
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{:?}", self.0.lock().unwrap())
     }
 }
 
 /// A server over sample bundles.
 pub(super) struct Site {
-    pub(super) folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     sample: Sample,
     router: Router,
-    pub(super) said: Arc<Said>,
+    pub(crate) said: Arc<Said>,
 }
 
 impl Site {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[Sample::new()])
     }
 
-    pub(super) fn with(samples: &[Sample]) -> Self {
+    pub(crate) fn with(samples: &[Sample]) -> Self {
         Self::guarded(samples, None)
     }
 
     /// One that lets in only the users of a file.
-    pub(super) fn guarded(samples: &[Sample], htpasswd: Option<&Path>) -> Self {
+    pub(crate) fn guarded(samples: &[Sample], htpasswd: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bundles = samples
             .iter()
@@ -248,23 +248,23 @@ impl Site {
         Self { folder, sample: samples[samples.len() - 1].clone(), router, said }
     }
 
-    pub(super) fn content(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn content(&self, name: &str) -> Vec<u8> {
         self.sample.blobs[name].0.clone()
     }
 
-    pub(super) fn digest(&self, name: &str) -> Digest {
+    pub(crate) fn digest(&self, name: &str) -> Digest {
         Digest::of(&self.sample.blobs[name].0)
     }
 
-    pub(super) fn image_digest(&self) -> Digest {
+    pub(crate) fn image_digest(&self) -> Digest {
         self.digest("manifest")
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path, &[]).await
     }
 
-    pub(super) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -282,28 +282,28 @@ impl Site {
 }
 
 pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
     /// The body ended in an error, which cuts the connection.
-    pub(super) broken: bool,
+    pub(crate) broken: bool,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
     /// The code of the first error in the registry's envelope.
-    pub(super) fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.json()["errors"][0]["code"].as_str().unwrap().to_owned()
     }
 }

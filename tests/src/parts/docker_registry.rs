@@ -65,7 +65,7 @@ impl DockerRegistry {
         }
         if let Some((user, password)) = &setup.login {
             let users = folder.path().join("htpasswd");
-            tool("htpasswd", &["-cbB", "-C", "4", &users.display().to_string(), user, password])?;
+            htpasswd(&users, user, password)?;
             writeln!(text, "auth: {{htpasswd: {{realm: tests, path: {}}}}}", users.display())?;
         }
         fs::write(&configuration, text)?;
@@ -98,6 +98,11 @@ impl DockerRegistry {
     pub fn push(&self, image: &Image) -> Result<()> {
         push(&format!("http://{}", self.host), image)
     }
+}
+
+/// Writes a file of one user, as administrators do.
+pub fn htpasswd(file: &Path, user: &str, password: &str) -> Result<()> {
+    tool("htpasswd", &["-cbB", "-C", "4", &file.display().to_string(), user, password])
 }
 
 /// Pushes an image in the simplest way that the distribution spec knows.
