@@ -20,6 +20,7 @@ mod machine;
 mod needs;
 mod probe;
 mod registry;
+mod report;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +31,7 @@ use std::time::Duration;
 use ferry_bundle::Bundle;
 use ferry_model::event::Events;
 use ferry_model::plan::Space;
-use ferry_model::report::{Check, Failed, Finding, Severity};
+use ferry_model::report::{Check, Failed};
 use ferry_model::site::Site;
 use ferry_transfer::{Login, Options};
 use tokio::time::timeout;
@@ -39,7 +40,8 @@ pub use blueking::check_host;
 pub use catalogue::{CHECKS, Kind, find};
 pub use host::{HostFacts, Known, SeLinux, Version, Zone, gather_host, gather_storage};
 pub use machine::{FileSystem, Machine, Ran, ThisMachine};
-pub use needs::needs;
+pub use needs::{needs, registry_space};
+pub use report::{PreflightReport, blocking, list_text};
 
 /// Looking at a machine: a handful of commands, each with a limit of its own.
 const HOST_LIMIT: Duration = Duration::from_secs(45);
@@ -85,6 +87,8 @@ pub struct Request<'a> {
     pub bundle: &'a Bundle,
     /// The site, where there is one.
     pub site: Option<&'a Site>,
+    /// What the site file's relative paths begin at.
+    pub folder: &'a Path,
     /// Room that will be taken on this machine: a plan's, or that of [`needs`].
     pub needs: Vec<Space>,
     /// Whose requirements.
@@ -119,9 +123,10 @@ pub async fn preflight(request: &Request<'_>) -> Vec<Check> {
     let guide = blueking::FOLDERS.iter().map(PathBuf::from).filter(|_| request.is_for_blueking());
     let folders: BTreeSet<PathBuf> =
         request.needs.iter().map(|space| space.folder.clone()).chain(guide).collect();
-    let (facts, storage, mut checks, bkrepo) = tokio::join!(
+    let (facts, storage, engine, mut checks, bkrepo) = tokio::join!(
         look_at_host(request.events),
         look_at_storage(folders),
+        probe::docker_engine(request),
         probe::check_registry(request),
         probe::check_bkrepo(request),
     );
@@ -129,7 +134,6 @@ pub async fn preflight(request: &Request<'_>) -> Vec<Check> {
     checks.extend(storage::check_storage(&request.needs, request.bundle.catalog(), &storage));
     checks.extend(limits::check_layers(request.bundle.catalog()));
     if let Some(registry) = request.site.and_then(|site| site.registry.as_ref()) {
-        let engine = probe::docker_engine(&registry.mode, &request.options).await;
         checks.extend(here::check_here(&registry.mode, &facts, engine));
     }
     if request.is_for_blueking() {
@@ -139,12 +143,6 @@ pub async fn preflight(request: &Request<'_>) -> Vec<Check> {
     let place = |check: &Check| CHECKS.iter().position(|kind| kind.name == check.name);
     checks.sort_by_key(place);
     checks
-}
-
-/// The checks that speak against going on: required ones that failed or could not be made.
-pub fn blocking(checks: &[Check]) -> Vec<&Check> {
-    let blocks = |check: &&Check| check.severity == Severity::Required && check.finding != Finding::Passed;
-    checks.iter().filter(blocks).collect()
 }
 
 async fn look_at_host(events: &Events) -> HostFacts {

@@ -61,12 +61,12 @@ pub fn check_host(
         }),
         on(&kinds::HOST_KERNEL).version(&facts.kernel, |version| version >= Version(3, 10, 0)),
         on(&kinds::HOST_PROCESSORS).judge(&facts.processors, |count| {
-            (*count >= minimum.processors, format!("{count} of {} for a {role}", minimum.processors))
+            (*count >= minimum.processors, format!("{count}, {} wanted for a {role}", minimum.processors))
         }),
         on(&kinds::HOST_MEMORY).judge(&facts.memory, |bytes| {
             // What the kernel and the firmware keep does not show.
             let enough = *bytes >= minimum.memory / 10 * 9;
-            (enough, format!("{} of {} for a {role}", ByteSize(*bytes), ByteSize(minimum.memory)))
+            (enough, format!("{}, {} wanted for a {role}", ByteSize(*bytes), ByteSize(minimum.memory)))
         }),
         check_disk(&host, storage, &minimum),
         on(&kinds::HOST_SWAP).judge(&facts.swap, |devices| {
@@ -172,7 +172,11 @@ fn check_disk(host: &str, storage: &BTreeMap<PathBuf, Known<FileSystem>>, minimu
             let size: u64 = sizes.values().sum();
             // Formatting and the boot partition take their part.
             let enough = size >= minimum.disk / 10 * 9;
-            kinds::HOST_DISK.judge(enough, host, format!("{} of {}", ByteSize(size), ByteSize(minimum.disk)))
+            kinds::HOST_DISK.judge(
+                enough,
+                host,
+                format!("{}, {} wanted", ByteSize(size), ByteSize(minimum.disk)),
+            )
         }
         Err(reason) => kinds::HOST_DISK.unknown(host, reason),
     }
@@ -182,7 +186,7 @@ fn check_data(host: &str, storage: &BTreeMap<PathBuf, Known<FileSystem>>, wanted
     match storage.get(Path::new("/data")) {
         Some(Ok(found)) => {
             let text = format!(
-                "{} free of {} wanted, on {}",
+                "{} free, {} wanted, on {}",
                 ByteSize(found.free),
                 ByteSize(wanted),
                 found.mount.display()

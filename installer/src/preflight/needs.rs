@@ -16,8 +16,8 @@ const OWN_FILES: u64 = 64 << 20;
 pub fn needs(catalog: &Catalog, registry: &Registry, folder: &Path) -> Vec<Space> {
     let own = || Space { folder: folder.join(&registry.folder), bytes: OWN_FILES };
     match &registry.mode {
-        Mode::Docker(docker) => vec![own(), content(catalog, &folder.join(&docker.storage))],
-        Mode::Systemd(systemd) => vec![own(), content(catalog, &folder.join(&systemd.storage))],
+        Mode::Docker(docker) => vec![own(), registry_space(catalog, &folder.join(&docker.storage))],
+        Mode::Systemd(systemd) => vec![own(), registry_space(catalog, &folder.join(&systemd.storage))],
         // What it will cache nobody knows; it needs a place for it.
         Mode::Proxy(proxy) => vec![own(), Space { folder: folder.join(&proxy.storage), bytes: 0 }],
         Mode::Serve(_) => vec![own()],
@@ -25,8 +25,8 @@ pub fn needs(catalog: &Catalog, registry: &Registry, folder: &Path) -> Vec<Space
     }
 }
 
-/// What of the bundle's images and charts a registry's storage does not hold yet.
-fn content(catalog: &Catalog, storage: &Path) -> Space {
+/// The room that the bundle's images and charts will take in a registry's storage folder, less what that holds already.
+pub fn registry_space(catalog: &Catalog, storage: &Path) -> Space {
     let wanted = registry_blobs(catalog);
     let blobs = catalog.blobs.iter().filter(|blob| wanted.contains(&blob.digest));
     let missing = blobs.filter(|blob| {

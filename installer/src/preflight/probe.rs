@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -19,12 +19,14 @@ use super::bkrepo::{self, BkrepoFacts};
 use super::host::Known;
 use super::limits::{self, Front};
 use super::registry::{self, Answer, Port, RegistryFacts, Seen, takes_pushes};
-use super::{Request, catalogue as kinds, certificate};
+use super::{Request, catalogue as kinds, certificate, on_thread};
 
 /// Resolving a name: as long as the system's resolver tries two servers.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 /// One look at a server, or one upload begun and taken back.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
+/// Why nobody was asked.
+const NO_NAME: &str = "its name does not resolve";
 /// Repositories that are tried at most, and at once.
 const MOST_PROBES: usize = 16;
 const PROBES_AT_ONCE: usize = 4;
@@ -53,8 +55,11 @@ pub(super) async fn check_registry(request: &Request<'_>) -> Vec<Check> {
         names.map(async |name| (name.clone(), resolve(name.as_str(), port).await)),
     );
     let url = format!("{}://{subject}/v2/", registry.tls.scheme());
-    let (names, look) = tokio::join!(resolved, look(&client, &url));
-    let (answer, front) = read_answer(look, registry);
+    let names = resolved.await;
+    let (answer, front) = match names.first() {
+        Some((_, Ok(_))) => read_answer(look(&client, &url).await, registry),
+        _ => (Answer::Silent(NO_NAME.to_owned()), Front::default()),
+    };
     let is_here = names
         .first()
         .and_then(|(_, found)| found.as_ref().ok())
@@ -70,7 +75,7 @@ pub(super) async fn check_registry(request: &Request<'_>) -> Vec<Check> {
         names,
         is_here,
         port: listen_address(&registry.mode).map(|address| try_port(address, port)),
-        set_up_before: was_set_up(registry),
+        set_up_before: was_set_up(registry, request.folder),
         answer,
         pushes,
         now: SystemTime::now(),
@@ -93,10 +98,17 @@ pub(super) async fn check_bkrepo(request: &Request<'_>) -> Vec<Check> {
         let client = Client::new(brief(request.options.clone()));
         let client = client.map_err(|error| Failed::new(&error).message)?;
         let name = url.domain().map(str::to_owned);
-        let resolved = async { Some(resolve(name.as_deref()?, port).await) };
-        let (resolved, look) = tokio::join!(resolved, look(&client, url.as_str()));
-        let answer = look.map_or_else(answer_of, |look| Answer::Came(read_look(&look, &[])));
-        Ok::<_, String>(BkrepoFacts { name: name.clone().zip(resolved), answer })
+        let name = match name {
+            Some(name) => Some((name.clone(), resolve(&name, port).await)),
+            None => None,
+        };
+        let answer = match name {
+            Some((_, Err(_))) => Answer::Silent(NO_NAME.to_owned()),
+            _ => look(&client, url.as_str())
+                .await
+                .map_or_else(answer_of, |look| Answer::Came(read_look(&look, &[]))),
+        };
+        Ok::<_, String>(BkrepoFacts { name, answer })
     };
     let checks = match facts.await {
         Ok(facts) => bkrepo::check_bkrepo(&section.url, &facts),
@@ -107,13 +119,13 @@ pub(super) async fn check_bkrepo(request: &Request<'_>) -> Vec<Check> {
 }
 
 /// The version of the docker that the registry will run in; none for other modes.
-pub(super) async fn docker_engine(mode: &Mode, options: &Options) -> Option<Known<String>> {
-    let daemon = match mode {
+pub(super) async fn docker_engine(request: &Request<'_>) -> Option<Known<String>> {
+    let daemon = match &request.site?.registry.as_ref()?.mode {
         Mode::Docker(docker) => &docker.daemon,
         Mode::Proxy(proxy) => &proxy.daemon,
         _ => return None,
     };
-    let options = brief(options.clone());
+    let options = brief(request.options.clone());
     let daemon = match daemon {
         Some(host) => Daemon::at(host, &options),
         None => Daemon::from_environment(&options),
@@ -133,16 +145,13 @@ async fn resolve(host: &str, port: u16) -> Known<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    match timeout(RESOLVE_LIMIT, tokio::net::lookup_host((host, port))).await {
-        Ok(Ok(found)) => {
-            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            addresses.sort_unstable();
-            addresses.dedup();
-            if addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(addresses) }
-        }
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(no_answer(RESOLVE_LIMIT)),
-    }
+    let host = host.to_owned();
+    let found = on_thread(RESOLVE_LIMIT, move || (host, port).to_socket_addrs()).await?;
+    let mut addresses: Vec<IpAddr> =
+        found.map_err(|error| error.to_string())?.map(|address| address.ip()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    if addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(addresses) }
 }
 
 async fn look(client: &Client, url: &str) -> Result<Look, Option<Error>> {
@@ -238,7 +247,7 @@ fn try_port(address: IpAddr, port: u16) -> Port {
 }
 
 /// Whether what Ferry sets up for a registry lies here: its folder, or its unit.
-fn was_set_up(registry: &Registry) -> bool {
+fn was_set_up(registry: &Registry, folder: &Path) -> bool {
     let unit = match &registry.mode {
         Mode::Serve(serve) => serve.unit.as_deref().unwrap_or("ferry-registry"),
         Mode::Systemd(systemd) => &systemd.unit,
@@ -246,7 +255,7 @@ fn was_set_up(registry: &Registry) -> bool {
     };
     let unit = unit.strip_suffix(".service").unwrap_or(unit);
     let unit = Path::new("/etc/systemd/system").join(format!("{unit}.service"));
-    registry.folder.exists() || unit.exists()
+    folder.join(&registry.folder).exists() || unit.exists()
 }
 
 /// Begins an upload in one repository of each project, and takes it back.

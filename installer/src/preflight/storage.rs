@@ -65,11 +65,14 @@ pub(super) fn check_storage(
     checks
 }
 
+/// Files and folders of each need, whatever it is: configuration, certificates, a database.
+const AT_LEAST: u64 = 16;
+
 /// Files and folders that a need is made of, if it is made as a registry keeps the bundle.
 fn files(need: &Space, catalog: &Catalog) -> u64 {
     let (bytes, files) = (registry_bytes(catalog), registry_files(catalog));
     let share = u128::from(files) * u128::from(need.bytes.min(bytes)) / u128::from(bytes.max(1));
-    u64::try_from(share).unwrap_or(u64::MAX)
+    u64::try_from(share).unwrap_or(u64::MAX).saturating_add(AT_LEAST)
 }
 
 #[cfg(test)]
@@ -113,7 +116,7 @@ mod tests {
 
     #[test]
     fn inodes() {
-        let needed = registry_files(&catalog());
+        let needed = registry_files(&catalog()) + AT_LEAST;
         let all = registry_bytes(&catalog());
         for (inodes, finding) in [
             ((0, 0), Finding::Passed),

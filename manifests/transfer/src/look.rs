@@ -36,7 +36,7 @@ impl Look {
 /// What became of an upload that was begun only to see whether it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushProbe {
-    /// It was allowed, and nothing is left of it.
+    /// It was allowed, and the registry has taken it back.
     Removed,
     /// It was allowed; the registry would not take it back, and will drop it by itself.
     Left,
