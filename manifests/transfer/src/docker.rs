@@ -1,23 +1,45 @@
-//! Images out of a docker daemon on this machine.
+//! A docker daemon on this machine: images out of it and into it, and the containers that Ferry brings up.
+//!
+//! The [Engine API](https://docs.docker.com/reference/api/engine/version/v1.40/) from 1.40 on, docker 19.03's. What
+//! changes something is sent once and not again: a daemon that says no means it.
+
+mod container;
+mod image;
+mod logs;
+mod spec;
+mod version;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ferry_model::event::Task;
+use http::Method;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::auth::Access;
 use crate::download::{Download, Output};
-use crate::exchange::Call;
+use crate::exchange::{Call, Payload, Reply};
 use crate::{Client, Error, Expected, Options, Resume, Sink};
+
+pub use container::ContainerState;
+pub use spec::{Bind, ContainerSpec, Network, Port, Restart};
+pub use version::DaemonVersion;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The most that the description of an image may take.
 const MAX_INSPECT: u64 = 4 << 20;
+/// While it unpacks a layer or waits for the disk, a daemon says nothing.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// A docker daemon on this machine.
 #[derive(Clone, Debug)]
 pub struct Daemon {
     client: Client,
     host: String,
+    /// Asked for once.
+    version: Arc<OnceCell<DaemonVersion>>,
 }
 
 impl Daemon {
@@ -40,7 +62,8 @@ impl Daemon {
         if let Err(source) = std::fs::metadata(socket) {
             return Err(Error::Daemon { host, reason: source.to_string() });
         }
-        Ok(Self { client: Client::on_socket(socket.as_ref(), options.clone())?, host })
+        let options = Options { stall_timeout: options.stall_timeout.max(SILENCE), ..options.clone() };
+        Ok(Self { client: Client::on_socket(socket.as_ref(), options)?, host, version: Arc::default() })
     }
 
     /// The image's id (its config's digest, as a text); `None` where there is no such image.
@@ -97,6 +120,60 @@ impl Daemon {
             }
             other => other,
         }
+    }
+
+    /// An address of the API, in the version that both sides speak: `path` is made of whole segments.
+    async fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Result<(Url, Access), Error> {
+        let version = self.describe().await?.speaks();
+        let (mut url, access) = crate::client::web_access("http://docker/")?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().push(&format!("v{version}")).extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok((url, access))
+    }
+
+    /// Sends one request once. `action` is what it is for: `start the container x`.
+    async fn ask(
+        &self,
+        action: &str,
+        method: Method,
+        (url, access): (Url, Access),
+        body: Option<serde_json::Value>,
+        patience: Duration,
+    ) -> Result<Reply, Error> {
+        let mut call = Call::new(method, url, &access).patience(patience);
+        if let Some(body) = body {
+            let json = http::HeaderValue::from_static("application/json");
+            call = call.header(http::header::CONTENT_TYPE, json);
+            call = call.body(Payload::Bytes(body.to_string().into()));
+        }
+        self.client.send(&call).await.map_err(|error| self.refusal(action, error))
+    }
+
+    /// What the daemon's no means.
+    fn refusal(&self, action: &str, error: Error) -> Error {
+        let status = error.status();
+        match (status, error) {
+            (
+                Some(status),
+                Error::NotFound { message, .. }
+                | Error::Refused { message, .. }
+                | Error::Server { message, .. },
+            ) => Error::Engine { action: action.to_owned(), status, message },
+            (_, error) => self.explain(error),
+        }
+    }
+}
+
+/// Nothing to be done, or nothing there: what a daemon answers to a request that changes nothing.
+fn unless(status: u16, answer: Result<Reply, Error>) -> Result<bool, Error> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.status() == Some(status) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -224,6 +224,16 @@ pub enum Error {
         /// Why.
         source: SourceError,
     },
+    /// The docker daemon says no.
+    #[error("docker cannot {action}{}", said(message))]
+    Engine {
+        /// What was asked of it: `start the container x`.
+        action: String,
+        /// Its status; 200 where it noticed later.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
     /// No docker daemon can be used.
     #[error("cannot use the docker daemon at {host}: {reason}")]
     Daemon {
@@ -268,7 +278,8 @@ impl Error {
             Self::Denied { status, .. }
             | Self::Overloaded { status, .. }
             | Self::Server { status, .. }
-            | Self::Refused { status, .. } => Some(*status),
+            | Self::Refused { status, .. }
+            | Self::Engine { status, .. } => Some(*status),
             _ => None,
         }
     }
@@ -298,12 +309,14 @@ impl Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::CaFile { .. } | Self::AuthFile { .. } | Self::Sink { .. } | Self::Daemon { .. } => {
-                Class::Local
-            }
             Self::Setup(_) => Class::Internal,
             Self::Url { .. } => Class::Input,
-            Self::NotFound { .. } => Class::NotFound,
+            Self::NotFound { .. } | Self::Engine { status: 404, .. } => Class::NotFound,
+            Self::CaFile { .. }
+            | Self::AuthFile { .. }
+            | Self::Sink { .. }
+            | Self::Daemon { .. }
+            | Self::Engine { .. } => Class::Local,
             Self::Denied { .. } => Class::Denied,
             Self::Overloaded { .. } => Class::RateLimited,
             Self::Server { .. }

@@ -344,7 +344,13 @@ async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(limit, future).await.ok()
 }
 
-/// What a registry says in its error envelope; else the first words of a plain text.
+/// What a docker daemon says.
+#[derive(serde::Deserialize)]
+struct Said {
+    message: String,
+}
+
+/// What a registry says in its error envelope, or a docker daemon in its own; else the first words of a plain text.
 fn read_message(body: &[u8]) -> String {
     let text = if let Ok(envelope) = serde_json::from_slice::<OciEnvelope>(body) {
         let errors = envelope.errors.iter().map(|error| {
@@ -353,6 +359,8 @@ fn read_message(body: &[u8]) -> String {
             if error.message.is_empty() { code } else { format!("{code}: {}", error.message) }
         });
         errors.collect::<Vec<_>>().join("; ")
+    } else if let Ok(Said { message }) = serde_json::from_slice(body) {
+        message
     } else {
         let text = String::from_utf8_lossy(body);
         // A page for a browser says nothing in its first line.
@@ -409,6 +417,7 @@ mod tests {
                 r#"{"errors":[{"code":"ARTIFACT_LOCKED"},{"code":"DENIED","message":"no"}]}"#,
                 "ARTIFACT_LOCKED; DENIED: no",
             ),
+            (r#"{"message":"No such image: a:1"}"#, "No such image: a:1"),
             ("  plain words\nmore", "plain words"),
             ("<html><body>502</body></html>", ""),
             ("\x1b[31mred", "[31mred"),

@@ -39,7 +39,7 @@ mod upload;
 mod url;
 
 pub use client::{CaFile, Client, Login, Options, Probe};
-pub use docker::Daemon;
+pub use docker::{Bind, ContainerSpec, ContainerState, Daemon, DaemonVersion, Network, Port, Restart};
 pub use download::{Expected, Resume, Sink};
 pub use error::{Error, TlsProblem};
 pub use look::{Look, PushProbe};
