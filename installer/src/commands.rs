@@ -3,6 +3,7 @@
 
 mod completion;
 mod export;
+mod preflight;
 mod push;
 mod serve;
 
@@ -37,6 +38,7 @@ enum Command {
     Inspect(InspectArgs),
     #[command(after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub")]
     Verify(VerifyArgs),
+    Preflight(preflight::Args),
     Push(push::Args),
     Serve(serve::Args),
     Export(export::Args),
@@ -63,6 +65,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
     match command {
         Command::Inspect(args) => Ok(args.run(&global.output)?),
         Command::Verify(args) => Ok(args.run(&global.output)?),
+        Command::Preflight(args) => preflight::run(&args, global),
         Command::Push(args) => push::run(&args, global),
         Command::Serve(args) => serve::run(&args, global),
         Command::Export(args) => export::run(&args, global),

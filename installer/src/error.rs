@@ -3,9 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use ferry_model::document::DocumentError;
 use ferry_model::failure::{Class, Failure};
+use ferry_model::report::Failed;
 
 use crate::export::ExportError;
+use crate::plan::PlanError;
 use crate::push::PushError;
 use crate::serve::ServeError;
 
@@ -41,6 +44,60 @@ pub enum Error {
         /// The first of them.
         first: String,
     },
+    /// The site file is wrong.
+    #[error("{}:{source}", path.display())]
+    Site {
+        /// The site file.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<DocumentError>,
+    },
+    /// A plan or a journal is not what this program can read.
+    #[error("{} cannot be read: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Another run holds the site.
+    #[error("another run is changing this site: {holder} holds {}", path.display())]
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+        /// The process.
+        holder: String,
+    },
+    /// Two things of the bundle would get one name at the registry.
+    #[error("{one} and {other} would both be {name}")]
+    NameClash {
+        /// The name.
+        name: String,
+        /// One of them.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A registry takes single images only, and the bundle has none for this platform.
+    #[error("{image} has no image for {platform}, and the registry takes no images for several platforms")]
+    NoPlatform {
+        /// The image.
+        image: String,
+        /// The platform.
+        platform: String,
+    },
+    /// The site has changed since the plan was made.
+    #[error("the site has changed since the plan was made: {}", differences.join("; "))]
+    Drift {
+        /// Each resource, with what it was and is.
+        differences: Vec<String>,
+    },
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Something at the site failed.
+    #[error(transparent)]
+    Failed(#[from] Failed),
     /// The bundle cannot be opened or read.
     #[error(transparent)]
     Bundle(#[from] ferry_bundle::Error),
@@ -64,6 +121,11 @@ impl Error {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+
+    /// A plan or a journal that cannot be read.
+    pub fn damaged(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.into(), problem: problem.into() }
+    }
 }
 
 impl Failure for Error {
@@ -72,6 +134,11 @@ impl Failure for Error {
             Self::Io { .. } => Class::Local,
             Self::Incomplete { .. } => Class::NotFound,
             Self::Usage { .. } => Class::Usage,
+            Self::Site { source, .. } => source.class(),
+            Self::Damaged { .. } | Self::NameClash { .. } | Self::NoPlatform { .. } => Class::Input,
+            Self::Locked { .. } | Self::Drift { .. } => Class::Local,
+            Self::Plan(error) => error.class(),
+            Self::Failed(failed) => failed.class(),
             Self::Bundle(error) => error.class(),
             Self::Transfer(error) => error.class(),
             Self::Push(error) => error.class(),
@@ -87,6 +154,18 @@ impl Failure for Error {
                 vec!["`inspect` lists what is missing; to push what there is, say --allow-incomplete".into()]
             }
             Self::Usage { hint, .. } => vec![hint.clone()],
+            Self::Site { source, .. } => source.hints(),
+            Self::Damaged { .. } => Vec::new(),
+            Self::Locked { .. } => vec!["wait for it to end; the lock goes with its process".into()],
+            Self::NameClash { .. } => {
+                vec!["give one of them another name under `registry.names` in the site file".into()]
+            }
+            Self::NoPlatform { .. } => {
+                vec!["build the bundle with that platform, or say `manifestLists: accepted` if the registry takes them".into()]
+            }
+            Self::Drift { .. } => vec!["make a new plan and have it reviewed".into()],
+            Self::Plan(error) => error.hints(),
+            Self::Failed(failed) => failed.hints(),
             Self::Bundle(error) => error.hints(),
             Self::Transfer(error) => error.hints(),
             Self::Push(error) => error.hints(),

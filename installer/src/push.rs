@@ -33,6 +33,7 @@ use ferry_transfer::{Client, Repository};
 pub use error::PushError;
 use ferry_model::report::Failed;
 pub use item::ItemKind;
+pub(crate) use item::{Entry, Item, items};
 pub use report::{BlobCount, Outcome, PushReport, PushedItem};
 pub use target::{Target, TargetError};
 
@@ -64,14 +65,25 @@ pub async fn push(
     options: PushOptions,
     events: &Events,
 ) -> Result<PushReport, PushError> {
+    push_items(bundle, client, target, &Item::at_target(bundle.catalog(), target), options, events).await
+}
+
+/// Brings these items of `bundle` to the registry of `target`, under the names that they have.
+pub(crate) async fn push_items(
+    bundle: &Bundle,
+    client: &Client,
+    target: &Target,
+    items: &[Item],
+    options: PushOptions,
+    events: &Events,
+) -> Result<PushReport, PushError> {
     let begun = Instant::now();
-    let items = item::items(bundle.catalog(), target);
     let run = Run { bundle, client, target, options, events, struck: AtomicUsize::new(0) };
-    let observed = observe::observe(&run, &items).await?;
-    let plan = plan::plan_push(&items, &observed, |digest| bundle.blob(digest).map(|blob| blob.size));
-    let applied = apply::apply_plan(&run, &items, &plan).await;
-    let failures = prove::prove(&run, &items, &plan, applied.failures).await;
-    Ok(report::report(target, &items, &plan, applied.moved, failures, begun.elapsed()))
+    let observed = observe::observe(&run, items).await?;
+    let plan = plan::plan_push(items, &observed, |digest| bundle.blob(digest).map(|blob| blob.size));
+    let applied = apply::apply_plan(&run, items, &plan).await;
+    let failures = prove::prove(&run, items, &plan, applied.failures).await;
+    Ok(report::report(target, items, &plan, applied.moved, failures, begun.elapsed()))
 }
 
 /// What all steps share.

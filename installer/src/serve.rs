@@ -28,7 +28,7 @@ mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
-mod tls;
+pub(crate) mod tls;
 
 pub use error::ServeError;
 pub use listen::{Server, serve};

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use ferry_model::Digest;
-use ferry_model::catalog::{Catalog, Manifest};
+use ferry_model::catalog::{self, Catalog, Manifest};
+use ferry_model::{Digest, Platform};
 use serde::Serialize;
 
 use super::Target;
@@ -22,27 +22,27 @@ pub enum ItemKind {
 
 /// One tag (or digest) of the target, with all below it.
 #[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) kind: ItemKind,
+pub(crate) struct Item {
+    pub(crate) kind: ItemKind,
     /// Its repository at the target.
-    pub(super) repository: String,
-    pub(super) tag: Option<String>,
+    pub(crate) repository: String,
+    pub(crate) tag: Option<String>,
     /// What the tag must name.
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
     /// Children before parents, `digest` last.
-    pub(super) manifests: Vec<Manifest>,
+    pub(crate) manifests: Vec<Manifest>,
     /// What it is about, for OCI referrers.
-    pub(super) subject: Option<Digest>,
+    pub(crate) subject: Option<Digest>,
 }
 
 impl Item {
     /// What stands behind `/manifests/` when it is asked for.
-    pub(super) fn reference(&self) -> String {
+    pub(crate) fn reference(&self) -> String {
         self.tag.clone().unwrap_or_else(|| self.digest.to_string())
     }
 
     /// The blobs that must be in its repository before its manifests.
-    pub(super) fn blobs(&self) -> impl Iterator<Item = Digest> {
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = Digest> {
         self.manifests.iter().flat_map(|manifest| manifest.blobs.iter().copied())
     }
 }
@@ -56,15 +56,26 @@ impl fmt::Display for Item {
     }
 }
 
-/// Everything in the catalog that belongs into a registry.
-pub(super) fn items(catalog: &Catalog, target: &Target) -> Vec<Item> {
+/// An entry of the catalog that gets a name at the registry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry<'a> {
+    Image(&'a catalog::Image),
+    Chart(&'a catalog::Chart),
+}
+
+/// Everything in the catalog that belongs into a registry; `name` gives repository and tag there. Attachments follow
+/// their image.
+pub(crate) fn items<'a>(
+    catalog: &'a Catalog,
+    name: impl Fn(Entry<'a>) -> (String, Option<String>),
+) -> Vec<Item> {
     let mut items = Vec::new();
     for image in &catalog.images {
-        let repository = target.repository(&image.repository);
+        let (repository, tag) = name(Entry::Image(image));
         items.push(Item {
             kind: ItemKind::Image,
             repository: repository.clone(),
-            tag: image.tag.clone(),
+            tag,
             digest: image.digest,
             manifests: image.manifests.clone(),
             subject: None,
@@ -78,13 +89,37 @@ pub(super) fn items(catalog: &Catalog, target: &Target) -> Vec<Item> {
             subject: attachment.subject,
         }));
     }
-    items.extend(catalog.charts.iter().map(|chart| Item {
-        kind: ItemKind::Chart,
-        repository: target.repository(&chart.repository),
-        tag: Some(chart.tag.clone()),
-        digest: chart.manifest.digest,
-        manifests: vec![chart.manifest.clone()],
-        subject: None,
+    items.extend(catalog.charts.iter().map(|chart| {
+        let (repository, tag) = name(Entry::Chart(chart));
+        Item {
+            kind: ItemKind::Chart,
+            repository,
+            tag,
+            digest: chart.manifest.digest,
+            manifests: vec![chart.manifest.clone()],
+            subject: None,
+        }
     }));
     items
+}
+
+impl Item {
+    /// The names of `push --registry`: the catalog's, behind the target's prefix.
+    pub(super) fn at_target(catalog: &Catalog, target: &Target) -> Vec<Self> {
+        items(catalog, |entry| match entry {
+            Entry::Image(image) => (target.repository(&image.repository), image.tag.clone()),
+            Entry::Chart(chart) => (target.repository(&chart.repository), Some(chart.tag.clone())),
+        })
+    }
+
+    /// The single image below this index that runs on `platform`, under the same name, for registries that take no
+    /// indexes. `None` if there is none; an item that is no index stays as it is.
+    pub(crate) fn for_platform(&self, platform: &Platform) -> Option<Self> {
+        let is_single = self.manifests.len() == 1;
+        if is_single {
+            return Some(self.clone());
+        }
+        let manifest = self.manifests.iter().find(|manifest| manifest.platform.as_ref() == Some(platform))?;
+        Some(Self { digest: manifest.digest, manifests: vec![manifest.clone()], ..self.clone() })
+    }
 }

@@ -50,7 +50,7 @@ pub(super) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Se
 
 /// Files of a generated certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Generated {
+pub(crate) struct Generated {
     /// What clients must trust.
     pub(super) authority: PathBuf,
     pub(super) certificate: PathBuf,
@@ -67,9 +67,46 @@ struct Record {
     names: Vec<String>,
 }
 
+/// What the certificates in a directory are good for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CertificateState {
+    /// The names that the server's holds for.
+    pub(crate) names: Vec<String>,
+    /// Whether those are exactly the ones asked for.
+    pub(crate) covers: bool,
+    /// Whether neither certificate is near its end, and every file is there.
+    pub(crate) valid: bool,
+    /// The digest of the authority's certificate.
+    pub(crate) authority: String,
+}
+
+/// Looks at what [`generate`] has made in `directory`, without changing anything.
+pub(crate) fn state(
+    directory: &Path,
+    names: &[String],
+    now: SystemTime,
+) -> Result<CertificateState, ServeError> {
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let record: Record = fs::read(directory.join("certificates.json"))
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let names = all_names(names)?;
+    let exist =
+        ["ca.crt", "ca.key", "server.crt", "server.key"].iter().all(|name| directory.join(name).exists());
+    let fresh = record.authority_ends > now + SERVER_LIFE && record.server_ends > now + RENEW_BEFORE;
+    let authority = fs::read(directory.join("ca.crt")).map(|text| ferry_model::Digest::of(&text).short());
+    Ok(CertificateState {
+        covers: record.names == names,
+        names: record.names,
+        valid: exist && fresh,
+        authority: authority.unwrap_or_default(),
+    })
+}
+
 /// The certificate for `names` in `directory`: the one that is there while it fits, else a new one. The authority is
 /// made once, so that clients need to be told only once.
-pub(super) fn generate(directory: &Path, names: &[String], now: SystemTime) -> Result<Generated, ServeError> {
+pub(crate) fn generate(directory: &Path, names: &[String], now: SystemTime) -> Result<Generated, ServeError> {
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let file = |name: &str| directory.join(name);
     let files =

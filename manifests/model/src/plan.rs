@@ -12,7 +12,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use desired::{Content, Desired, Image, Keep, Opening};
+pub use desired::{
+    App, Certificates, Container, Content, DaemonImage, Desired, Endpoint, File, Folder, Htpasswd, Image,
+    Keep, NodeImage, Object, Opening, Project, Rollout, Unit,
+};
 
 use crate::{Digest, FormatVersion, Name};
 

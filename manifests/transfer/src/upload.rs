@@ -124,6 +124,13 @@ impl Repository {
         Upload { repository: self, access, digest, size, source, task }.run().await
     }
 
+    /// Deletes a manifest by its digest, with every tag that names it. Many registries do not allow it.
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        let access = self.access_to("pull,push,delete")?;
+        let call = Call::new(Method::DELETE, self.manifest_url(&digest.to_string())?, &access);
+        self.client.request(&call).await.map(drop)
+    }
+
     /// Uploads a manifest under a tag or its digest.
     pub async fn put_manifest(
         &self,

@@ -13,146 +13,211 @@ use crate::{Digest, ImageReference};
 
 /// What a resource shall be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-#[non_exhaustive]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Desired {
     /// A folder of this machine.
-    Folder {
-        /// Its absolute path.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// What becomes of its content when the folder is taken back.
-        keep: Keep,
-    },
+    Folder(Folder),
     /// A file of this machine.
-    File {
-        /// Its absolute path.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// Its bytes.
-        content: Content,
-    },
+    File(File),
     /// An authority and a server certificate signed by it, in a folder of this machine: `ca.crt`, `ca.key`,
     /// `server.crt`, `server.key`.
-    Certificates {
-        /// The folder.
-        folder: PathBuf,
-        /// What the certificate must hold for.
-        names: Vec<String>,
-    },
+    Certificates(Certificates),
     /// A password file (htpasswd, bcrypt) of this machine, with one user.
-    Htpasswd {
-        /// Its absolute path.
-        path: PathBuf,
-        /// The user.
-        login: Login,
-    },
+    Htpasswd(Htpasswd),
     /// A systemd unit of this machine that runs now and after each boot. Its file is a resource of its own.
-    Unit {
-        /// Its name with its suffix: `ferry-registry.service`.
-        name: String,
-    },
+    Unit(Unit),
     /// An image in a docker daemon.
-    DaemonImage {
-        /// The daemon, as `DOCKER_HOST` names it.
-        daemon: String,
-        /// The image's name in the bundle.
-        image: ImageReference,
-        /// The digest of the image's config, which is its id.
-        config: Digest,
-        /// What the daemon shall call it.
-        tag: String,
-    },
+    DaemonImage(DaemonImage),
     /// A container of a docker daemon, running and started again with it.
-    Container {
-        /// The daemon, as `DOCKER_HOST` names it.
-        daemon: String,
-        /// Its name.
-        name: String,
-        /// The image that it runs, by the daemon's name of it.
-        image: String,
-        /// What it is started with.
-        command: Vec<String>,
-        /// Environment variables.
-        environment: BTreeMap<String, String>,
-        /// Files and folders of the host in the container: `/host/path:/container/path[:ro]`.
-        binds: Vec<String>,
-        /// The port that is open on the host.
-        opening: Opening,
-    },
+    Container(Container),
     /// An object of the cluster.
-    Object {
-        /// The kubeconfig; absent for the default one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        kubeconfig: Option<PathBuf>,
-        /// The context; absent for the current one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        context: Option<String>,
-        /// The object, without secrets.
-        manifest: Value,
-        /// What is put into `data` of a Secret, from files that lie on this machine by then, by key.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        data_files: BTreeMap<String, PathBuf>,
-        /// The logins whose password file (htpasswd) or keys are put into `data`, by key: `htpasswd` for a user's line,
-        /// `user`, `password` for the parts.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        data_logins: BTreeMap<String, Login>,
-    },
+    Object(Object),
     /// A workload of the cluster that has rolled out: all its pods run and are ready.
-    Rollout {
-        /// The kubeconfig; absent for the default one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        kubeconfig: Option<PathBuf>,
-        /// The context; absent for the current one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        context: Option<String>,
-        /// The Deployment's namespace.
-        namespace: String,
-        /// The Deployment's name.
-        name: String,
-    },
+    Rollout(Rollout),
     /// An image in the container runtime of a node, brought there before any registry is.
-    NodeImage {
-        /// The node.
-        node: Host,
-        /// Where and how ssh reaches it: its arguments before the command.
-        ssh: Vec<String>,
-        /// Whether commands run through `sudo -n`.
-        sudo: bool,
-        /// The image's name in the bundle.
-        image: ImageReference,
-        /// What the runtime shall call it.
-        name: String,
-    },
+    NodeImage(NodeImage),
     /// An app of Marathon.
-    App {
-        /// Marathon's URL.
-        endpoint: String,
-        /// Its definition.
-        definition: Value,
-    },
+    App(App),
     /// A registry that answers at its address.
-    Endpoint {
-        /// The registry.
-        registry: RegistryAddress,
-        /// `http` or `https`.
-        scheme: String,
-        /// How long it may take to come up, in seconds.
-        patience: u32,
-    },
+    Endpoint(Endpoint),
     /// A project of Harbor.
-    Project {
-        /// The registry.
-        registry: RegistryAddress,
-        /// Its name.
-        name: String,
-        /// Whether it can be pulled from without login.
-        public: bool,
-    },
+    Project(Project),
     /// An image, a chart or another artifact in a registry.
     Image(Image),
+}
+
+/// A folder of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Folder {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+    /// What becomes of its content when the folder is taken back.
+    pub keep: Keep,
+}
+
+/// A file of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct File {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// An authority and a server certificate signed by it, in a folder of this machine: `ca.crt`, `ca.key`,
+/// `server.crt`, `server.key`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificates {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What the certificate must hold for.
+    pub names: Vec<String>,
+}
+
+/// A password file (htpasswd, bcrypt) of this machine, with one user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Htpasswd {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// The user.
+    pub login: Login,
+}
+
+/// A systemd unit of this machine that runs now and after each boot. Its file is a resource of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unit {
+    /// Its name with its suffix: `ferry-registry.service`.
+    pub name: String,
+}
+
+/// An image in a docker daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DaemonImage {
+    /// The daemon, as `DOCKER_HOST` names it.
+    pub daemon: String,
+    /// The image's name in the bundle.
+    pub image: ImageReference,
+    /// The digest of the image's config, which is its id.
+    pub config: Digest,
+    /// What the daemon shall call it.
+    pub tag: String,
+}
+
+/// A container of a docker daemon, running and started again with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// The daemon, as `DOCKER_HOST` names it.
+    pub daemon: String,
+    /// Its name.
+    pub name: String,
+    /// The image that it runs, by the daemon's name of it.
+    pub image: String,
+    /// What it is started with.
+    pub command: Vec<String>,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Files and folders of the host in the container: `/host/path:/container/path[:ro]`.
+    pub binds: Vec<String>,
+    /// The port that is open on the host.
+    pub opening: Opening,
+}
+
+/// An object of the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Object {
+    /// The kubeconfig; absent for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context; absent for the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// The object, without secrets.
+    pub manifest: Value,
+    /// What is put into `data` of a Secret, from files that lie on this machine by then, by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data_files: BTreeMap<String, PathBuf>,
+    /// The logins whose password file (htpasswd) or keys are put into `data`, by key: `htpasswd` for a user's line,
+    /// `user`, `password` for the parts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data_logins: BTreeMap<String, Login>,
+}
+
+/// A workload of the cluster that has rolled out: all its pods run and are ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// The kubeconfig; absent for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context; absent for the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// The Deployment's namespace.
+    pub namespace: String,
+    /// The Deployment's name.
+    pub name: String,
+}
+
+/// An image in the container runtime of a node, brought there before any registry is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeImage {
+    /// The node.
+    pub node: Host,
+    /// Where and how ssh reaches it: its arguments before the command.
+    pub ssh: Vec<String>,
+    /// Whether commands run through `sudo -n`.
+    pub sudo: bool,
+    /// The image's name in the bundle.
+    pub image: ImageReference,
+    /// What the runtime shall call it.
+    pub name: String,
+}
+
+/// An app of Marathon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct App {
+    /// Marathon's URL.
+    pub endpoint: String,
+    /// Its definition.
+    pub definition: Value,
+}
+
+/// A registry that answers at its address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// The registry.
+    pub registry: RegistryAddress,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// How long it may take to come up, in seconds.
+    pub patience: u32,
+}
+
+/// A project of Harbor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Project {
+    /// The registry.
+    pub registry: RegistryAddress,
+    /// Its name.
+    pub name: String,
+    /// Whether it can be pulled from without login.
+    pub public: bool,
 }
 
 /// What a registry shall have.
@@ -235,39 +300,46 @@ impl Desired {
     /// The resource's name.
     pub fn id(&self) -> ResourceId {
         match self {
-            Self::Folder { path, .. } => ResourceId::new("folder", path.display()),
-            Self::File { path, .. } | Self::Htpasswd { path, .. } => ResourceId::new("file", path.display()),
-            Self::Certificates { folder, .. } => ResourceId::new("certificates", folder.display()),
-            Self::Unit { name } => ResourceId::new("unit", name),
-            Self::DaemonImage { tag, .. } => ResourceId::new("daemon-image", tag),
-            Self::Container { name, .. } => ResourceId::new("container", name),
-            Self::Object { manifest, .. } => {
-                let part =
-                    |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-                let (kind, namespace) = (part("/kind"), part("/metadata/namespace"));
-                let name = part("/metadata/name");
-                if namespace.is_empty() {
-                    ResourceId::new("object", format_args!("{kind} {name}"))
-                } else {
-                    ResourceId::new("object", format_args!("{kind} {namespace}/{name}"))
-                }
+            Self::Folder(folder) => ResourceId::new("folder", folder.path.display()),
+            Self::File(file) => ResourceId::new("file", file.path.display()),
+            Self::Htpasswd(file) => ResourceId::new("file", file.path.display()),
+            Self::Certificates(certificates) => {
+                ResourceId::new("certificates", certificates.folder.display())
             }
-            Self::Rollout { namespace, name, .. } => {
-                ResourceId::new("rollout", format_args!("{namespace}/{name}"))
+            Self::Unit(unit) => ResourceId::new("unit", &unit.name),
+            Self::DaemonImage(image) => ResourceId::new("daemon-image", &image.tag),
+            Self::Container(container) => ResourceId::new("container", &container.name),
+            Self::Object(object) => ResourceId::new("object", object.name()),
+            Self::Rollout(rollout) => {
+                ResourceId::new("rollout", format_args!("{}/{}", rollout.namespace, rollout.name))
             }
-            Self::NodeImage { node, name, .. } => {
-                ResourceId::new("node-image", format_args!("{node} {name}"))
+            Self::NodeImage(image) => {
+                ResourceId::new("node-image", format_args!("{} {}", image.node, image.name))
             }
-            Self::App { endpoint, definition } => {
-                let id = definition.get("id").and_then(Value::as_str).unwrap_or_default();
-                ResourceId::new("app", format_args!("{endpoint} {id}"))
-            }
-            Self::Endpoint { registry, .. } => ResourceId::new("endpoint", registry),
-            Self::Project { registry, name, .. } => {
-                ResourceId::new("project", format_args!("{registry}/{name}"))
+            Self::App(app) => ResourceId::new("app", format_args!("{}{}", app.endpoint, app.id())),
+            Self::Endpoint(endpoint) => ResourceId::new("endpoint", &endpoint.registry),
+            Self::Project(project) => {
+                ResourceId::new("project", format_args!("{}/{}", project.registry, project.name))
             }
             Self::Image(image) => ResourceId::new("image", image.name()),
         }
+    }
+}
+
+impl Object {
+    /// Kind, namespace where it has one, and name: `Deployment ferry-registry/registry`.
+    pub fn name(&self) -> String {
+        let part = |pointer: &str| self.manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (kind, namespace) = (part("/kind"), part("/metadata/namespace"));
+        let separator = if namespace.is_empty() { "" } else { "/" };
+        format!("{kind} {namespace}{separator}{}", part("/metadata/name"))
+    }
+}
+
+impl App {
+    /// Its id: `/registry`.
+    pub fn id(&self) -> &str {
+        self.definition.get("id").and_then(Value::as_str).unwrap_or_default()
     }
 }
 

@@ -1,0 +1,217 @@
+//! Applying a plan: its steps, each when those it needs are done, several at once, each noted before and after.
+//!
+//! A step that fails holds back only those that need it. Cut off anywhere, the next `apply` goes on: a step that was begun is
+//! taken again, which every kind of resource allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ferry_model::failure::Class;
+use ferry_model::journal::{Before, JournalEvent};
+use ferry_model::plan::{Desired, Image, Plan, Step, StepId};
+use ferry_model::report::Failed;
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
+use crate::Error;
+use crate::context::Context;
+use crate::journal::{Journal, Progress, RunFolder, StepState};
+use crate::resources::{Kept, Manage as _, push_images};
+
+/// Takes the steps of `plan` that `progress` does not know as done. Fails only if the journal cannot be written; what fails
+/// at the site is noted there.
+pub async fn apply(
+    context: &Context,
+    plan: &Plan,
+    run: &RunFolder,
+    journal: &Journal,
+    progress: &Progress,
+) -> Result<(), Error> {
+    context.events.stage("apply", Some(plan.bytes()), Some(plan.steps.len() as u64));
+    let worker = Worker { context, journal, kept: run.kept(), progress };
+    let mut ledger = Ledger::new(plan, progress);
+    let mut running: FuturesUnordered<LocalBoxFuture<'_, Result<Vec<(StepId, bool)>, Error>>> =
+        FuturesUnordered::new();
+    loop {
+        for (step, because) in ledger.held_back() {
+            journal.append([JournalEvent::NotTried { step, because }])?;
+        }
+        let (images, others) =
+            ledger.ready(context.site.site.limits.steps.max(1).saturating_sub(running.len()));
+        if !images.is_empty() {
+            running.push(worker.take_images(images).boxed_local());
+        }
+        for step in others {
+            running.push(worker.take(step).boxed_local());
+        }
+        let Some(ended) = running.next().await else { break };
+        ended?.into_iter().for_each(|(step, good)| ledger.ended(step, good));
+    }
+    journal.append([JournalEvent::Ended])
+}
+
+/// Which steps wait, run, and have ended.
+struct Ledger<'a> {
+    waiting: Vec<&'a Step>,
+    good: BTreeSet<StepId>,
+    /// Those that failed or were held back, with the failure at the root of it.
+    bad: BTreeMap<StepId, StepId>,
+}
+
+impl<'a> Ledger<'a> {
+    fn new(plan: &'a Plan, progress: &Progress) -> Self {
+        let is_done = |step: &Step| matches!(progress.state(step.id), Some(StepState::Done(_)));
+        let good = plan.steps.iter().filter(|step| is_done(step)).map(|step| step.id).collect();
+        let waiting = plan.steps.iter().filter(|step| !is_done(step)).collect();
+        Self { waiting, good, bad: BTreeMap::new() }
+    }
+
+    /// Takes out the steps that can no longer be taken, each with the failure that holds it back.
+    fn held_back(&mut self) -> Vec<(StepId, StepId)> {
+        let mut held = Vec::new();
+        // Steps stand behind what they need, so one pass finds all.
+        let bad = &mut self.bad;
+        self.waiting.retain(|step| match step.after.iter().find_map(|need| bad.get(need).copied()) {
+            Some(root) => {
+                bad.insert(step.id, root);
+                held.push((step.id, root));
+                false
+            }
+            None => true,
+        });
+        held
+    }
+
+    /// Takes out the steps that can be taken now: all images, and up to `limit` others.
+    fn ready(&mut self, limit: usize) -> (Vec<&'a Step>, Vec<&'a Step>) {
+        let (mut images, mut others) = (Vec::new(), Vec::new());
+        let good = &self.good;
+        self.waiting.retain(|&step| {
+            let is_image = matches!(step.resource.desired, Desired::Image(_));
+            let fits = is_image || others.len() < limit;
+            if !fits || !step.after.iter().all(|need| good.contains(need)) {
+                return true;
+            }
+            if is_image {
+                images.push(step)
+            } else {
+                others.push(step)
+            }
+            false
+        });
+        (images, others)
+    }
+
+    fn ended(&mut self, step: StepId, good: bool) {
+        if good {
+            self.good.insert(step);
+        } else {
+            self.bad.insert(step, step);
+        }
+    }
+}
+
+/// Takes steps.
+struct Worker<'a> {
+    context: &'a Context,
+    journal: &'a Journal,
+    kept: Kept,
+    progress: &'a Progress,
+}
+
+impl Worker<'_> {
+    async fn take(&self, step: &Step) -> Result<Vec<(StepId, bool)>, Error> {
+        let task = self.context.events.start(&step.summary, (step.bytes > 0).then_some(step.bytes));
+        let desired = &step.resource.desired;
+        let outcome = match self.note_start(step).await? {
+            Ok(()) => desired.apply(self.context, step.action, &task).await,
+            Err(failed) => Err(failed),
+        };
+        let outcome = match outcome {
+            Ok(()) => self.prove(step).await,
+            Err(failed) => Err(failed),
+        };
+        match outcome {
+            Ok(after) => {
+                self.journal.append([JournalEvent::Done { step: step.id, after }])?;
+                task.finish();
+                Ok(vec![(step.id, true)])
+            }
+            Err(failure) => {
+                task.fail(&failure);
+                self.journal.append([JournalEvent::Failed { step: step.id, failure }])?;
+                Ok(vec![(step.id, false)])
+            }
+        }
+    }
+
+    /// Keeps what the undo needs and notes the step. One that an earlier process began has that already: what stands there
+    /// now may be its half.
+    async fn note_start(&self, step: &Step) -> Result<Result<(), Failed>, Error> {
+        if self.progress.steps.get(&step.id).is_some_and(|known| known.before.is_some()) {
+            return Ok(Ok(()));
+        }
+        let desired = &step.resource.desired;
+        let kept = match desired.keep(self.context, &self.kept).await {
+            Ok(kept) => kept,
+            Err(failed) => return Ok(Err(failed)),
+        };
+        let state = if step.resource.desired.is_check() {
+            step.before.clone()
+        } else {
+            desired.observe(self.context).await
+        };
+        let before = Before { state: without_text(state), kept };
+        self.journal.append([JournalEvent::Started { step: step.id, before }])?;
+        Ok(Ok(()))
+    }
+
+    /// Looks whether the step has come to what was planned.
+    async fn prove(&self, step: &Step) -> Result<ferry_model::plan::State, Failed> {
+        let desired = &step.resource.desired;
+        let (after, wanted) = (desired.observe(self.context).await, desired.wanted());
+        if after.meets(&wanted) {
+            return Ok(without_text(after));
+        }
+        let message = format!("{} is {after} after the step, and should be {wanted}", step.resource.id());
+        Err(Failed::because(Class::Verification, message))
+    }
+
+    /// Takes all steps that push images, together.
+    async fn take_images(&self, steps: Vec<&Step>) -> Result<Vec<(StepId, bool)>, Error> {
+        let fresh =
+            |step: &&&Step| self.progress.steps.get(&step.id).is_none_or(|known| known.before.is_none());
+        let started = |step: &&Step| JournalEvent::Started {
+            step: step.id,
+            before: Before { state: step.before.clone(), kept: BTreeMap::new() },
+        };
+        self.journal.append(steps.iter().filter(fresh).map(started))?;
+        let images: Vec<&Image> = steps
+            .iter()
+            .filter_map(|step| match &step.resource.desired {
+                Desired::Image(image) => Some(image),
+                _ => None,
+            })
+            .collect();
+        let results = push_images(self.context, &images).await;
+        let mut ended = Vec::new();
+        let events = steps.iter().zip(results).map(|(step, result)| {
+            ended.push((step.id, result.is_ok()));
+            match result {
+                // The push has proven that tag and digest resolve.
+                Ok(()) => JournalEvent::Done { step: step.id, after: step.resource.desired.wanted() },
+                Err(failure) => JournalEvent::Failed { step: step.id, failure },
+            }
+        });
+        self.journal.append(events.collect::<Vec<_>>())?;
+        Ok(ended)
+    }
+}
+
+fn without_text(state: ferry_model::plan::State) -> ferry_model::plan::State {
+    match state {
+        ferry_model::plan::State::Present { properties, .. } => {
+            ferry_model::plan::State::Present { properties, text: None }
+        }
+        other => other,
+    }
+}

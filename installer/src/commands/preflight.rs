@@ -1,0 +1,128 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::builder::PossibleValuesParser;
+use ferry_bundle::Bundle;
+use ferry_bundle::cli::TrustArgs;
+use ferry_model::catalog::Catalog;
+use ferry_model::failure::ExitCode;
+use ferry_model::plan::Space;
+use ferry_model::report::Failed;
+use ferry_model::site::ManifestLists;
+use ferry_transfer::Login;
+
+use super::{Global, PROGRAM, block_on};
+use crate::Error;
+use crate::cluster::Target;
+use crate::desire::Naming;
+use crate::preflight::{
+    CHECKS, PreflightReport, Profile, Request, Role, find, list_text, needs, preflight, registry_space,
+};
+use crate::site::{Secrets, SiteFile};
+
+/// Check disks, ports, names, the registry and this machine before anything is changed
+///
+/// What could not be checked is not passed. Nothing is changed; an upload into the registry is begun and taken back.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ferry-installer preflight bundle.ferry.tar.zst --site site.yaml\n  ferry-installer preflight bundle.ferry.tar.zst --profile blueking --role node\n  ferry-installer preflight --list"
+)]
+pub(super) struct Args {
+    /// The bundle that everything is sized from.
+    #[arg(required_unless_present = "list")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// The site file. Without one, only this machine is looked at.
+    #[arg(long, value_name = "FILE", env = "FERRY_SITE")]
+    site: Option<PathBuf>,
+    /// Whose requirements this machine must meet. BlueKing's count too where the site has a `bkrepo`.
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
+    /// What this machine is to BlueKing.
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+    /// Leave these checks out.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', hide_possible_values = true,
+          value_parser = PossibleValuesParser::new(CHECKS.iter().map(|kind| kind.name)))]
+    skip: Vec<String>,
+    /// Without a site file: where a registry on this machine would keep the bundle's images.
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/ferry/registry")]
+    storage: PathBuf,
+    /// List all checks, with how much each matters and why.
+    #[arg(long)]
+    list: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
+    let Some(path) = args.bundle.as_ref().filter(|_| !args.list) else {
+        global.output.print(&CHECKS, list_text);
+        return Ok(ExitCode::Done);
+    };
+    let bundle = Bundle::open(path, &args.trust.trust()?)?;
+    let site = args.site.as_deref().map(SiteFile::read).transpose()?;
+    let (events, guard) = global.output.renderer();
+    let options = global.network.options();
+    let options = match &site {
+        Some(site) => site.network(options),
+        None => options,
+    };
+    let report = block_on(async {
+        let request = Request {
+            bundle: &bundle,
+            site: site.as_ref().map(|site| &site.site),
+            folder: site.as_ref().map_or(Path::new("."), SiteFile::folder),
+            needs: space(args, bundle.catalog(), site.as_ref()),
+            profile: args.profile,
+            role: args.role,
+            options,
+            repositories: site.as_ref().map_or_else(Vec::new, |site| repositories(bundle.catalog(), site)),
+            login: match &site {
+                Some(site) => login(site).await,
+                None => Ok(None),
+            },
+            skip: skipped(&args.skip),
+            events: &events,
+        };
+        Ok(PreflightReport::new(preflight(&request).await))
+    })?;
+    drop(guard);
+    global.output.print(&report, || report.text());
+    Ok(report.objection().map_or(ExitCode::Done, |objection| global.output.failure(&objection, PROGRAM)))
+}
+
+fn skipped(names: &[String]) -> BTreeSet<&'static str> {
+    names.iter().filter_map(|name| find(name)).map(|kind| kind.name).collect()
+}
+
+fn space(args: &Args, catalog: &Catalog, site: Option<&SiteFile>) -> Vec<Space> {
+    match site {
+        Some(site) => {
+            let registry = site.site.registry.as_ref();
+            registry.map_or_else(Vec::new, |registry| needs(catalog, registry, site.folder()))
+        }
+        None => vec![registry_space(catalog, &args.storage)],
+    }
+}
+
+/// Who pushes, where the site file says so.
+async fn login(site: &SiteFile) -> Result<Option<Login>, Failed> {
+    let Some(login) = site.site.registry.as_ref().and_then(|registry| registry.login.as_ref()) else {
+        return Ok(None);
+    };
+    let secrets = Secrets::new(site.folder(), Target::of(site));
+    let password = secrets.get(&login.password).await?.reveal().to_owned();
+    Ok(Some(Login { user: login.user.clone(), password }))
+}
+
+/// What the bundle's images and charts will be called at the site's registry.
+fn repositories(catalog: &Catalog, site: &SiteFile) -> Vec<String> {
+    let Some(registry) = &site.site.registry else { return Vec::new() };
+    let charts = &site.site.charts;
+    // Names do not depend on it.
+    let platform = "linux/amd64".parse().expect("it is a platform");
+    let naming = Naming { registry, charts, lists: ManifestLists::Accepted, platform: &platform };
+    let images = catalog.images.iter().map(|image| naming.image(image).0);
+    let charts = catalog.charts.iter().filter(|_| charts.push).map(|chart| naming.chart(chart).0);
+    images.chain(charts).collect()
+}

@@ -1,0 +1,85 @@
+//! What shall stand at a site: resources, from the bundle's catalog and the site file. Asks nothing, so the same values give
+//! the same resources; what only this machine knows comes in as [`Facts`].
+
+mod naming;
+mod registry;
+
+use std::path::PathBuf;
+
+use ferry_model::catalog::Catalog;
+use ferry_model::plan::{Resource, Space};
+use ferry_model::{Digest, ImageReference, Platform};
+
+pub use naming::Naming;
+
+use crate::Error;
+use crate::site::SiteFile;
+
+/// What shall stand at a site.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desire {
+    /// Resources, each behind those that it needs.
+    pub resources: Vec<Resource>,
+    /// Room that they take.
+    pub space: Vec<Space>,
+    /// What is left to the operator, one sentence each.
+    pub by_hand: Vec<String>,
+}
+
+/// What only this machine and this bundle's file know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// This program's file.
+    pub program: PathBuf,
+    /// The bundle's file, absolute.
+    pub bundle: PathBuf,
+    /// Bytes of the bundle's file, all volumes together.
+    pub bundle_size: u64,
+    /// The platform of this machine, for images that must run on it.
+    pub platform: Platform,
+    /// The registry's program in the bundle's image of it, where the mode needs that.
+    pub registry_program: Option<ImageFile>,
+}
+
+/// A file in an image of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFile {
+    /// The image.
+    pub image: ImageReference,
+    /// The file's path in it, absolute.
+    pub path: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// What shall stand at the site.
+pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desire, Error> {
+    let mut desire = Desire::default();
+    if site.site.registry.is_some() {
+        registry::desire_registry(&mut desire, catalog, site, facts)?;
+    }
+    left_by_hand(&mut desire, catalog, site);
+    Ok(desire)
+}
+
+/// What the bundle has and no section of the site file takes.
+fn left_by_hand(desire: &mut Desire, catalog: &Catalog, site: &SiteFile) {
+    if site.site.registry.is_none() && !catalog.images.is_empty() {
+        let count = catalog.images.len();
+        desire.by_hand.push(format!("{count} images go nowhere: the site file has no `registry`"));
+    }
+    if !site.site.charts.push && !catalog.charts.is_empty() {
+        let count = catalog.charts.len();
+        desire
+            .by_hand
+            .push(format!("{count} charts go nowhere: the site file says `charts: {{push: false}}`"));
+    }
+    if !catalog.files.is_empty() {
+        let count = catalog.files.len();
+        desire.by_hand.push(format!(
+            "{count} files, runtimes and SaaS packages are not uploaded anywhere; `serve` offers them at /files/"
+        ));
+    }
+}

@@ -1,0 +1,126 @@
+//! What images and charts are called at the site's registry.
+
+use std::collections::BTreeMap;
+
+use ferry_model::catalog::{Catalog, Chart};
+use ferry_model::plan::Image;
+use ferry_model::site::{Charts, ManifestLists, Registry};
+use ferry_model::{ImageReference, Platform};
+
+use crate::Error;
+use crate::push::{Entry, Item, ItemKind, items};
+
+/// The site's rules for names.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'a> {
+    /// The registry, with its mapping.
+    pub registry: &'a Registry,
+    /// Where charts go.
+    pub charts: &'a Charts,
+    /// Whether the registry takes images for several platforms.
+    pub lists: ManifestLists,
+    /// The platform that is pushed alone where it does not.
+    pub platform: &'a Platform,
+}
+
+impl Naming<'_> {
+    /// Repository and tag of an image at the registry.
+    pub fn image(&self, image: &ferry_model::catalog::Image) -> (String, Option<String>) {
+        if let Some(name) = self.chosen(&image.reference) {
+            return (
+                name.repository().to_owned(),
+                name.tag().map(str::to_owned).or_else(|| image.tag.clone()),
+            );
+        }
+        (self.registry.paths.repository(&image.repository), image.tag.clone())
+    }
+
+    /// Repository and tag of a chart at the registry.
+    pub fn chart(&self, chart: &Chart) -> (String, Option<String>) {
+        let name = chart.repository.strip_prefix("charts/").unwrap_or(&chart.repository);
+        let prefix = self.charts.prefix.trim_matches('/');
+        let repository = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        (self.registry.paths.repository(&repository), Some(chart.tag.clone()))
+    }
+
+    fn chosen(&self, reference: &ImageReference) -> Option<&ImageReference> {
+        let same = |known: &&ImageReference| {
+            (known.registry(), known.repository(), known.tag())
+                == (reference.registry(), reference.repository(), reference.tag())
+        };
+        let key = self.registry.names.keys().find(same)?;
+        self.registry.names.get(key)
+    }
+
+    /// Everything that the registry shall have. Fails if two different things would get one name.
+    pub fn images(&self, catalog: &Catalog) -> Result<Vec<Image>, Error> {
+        let mut images: BTreeMap<String, Image> = BTreeMap::new();
+        let sizes: BTreeMap<_, _> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+        let sources = self.sources(catalog);
+        for (item, source) in items(catalog, |entry| self.name(entry)).into_iter().zip(sources) {
+            if item.kind == ItemKind::Chart && !self.charts.push {
+                continue;
+            }
+            let image = self.desired(&item, source, &sizes)?;
+            if let Some(other) = images.get(&image.name()).filter(|other| other.digest != image.digest) {
+                return Err(Error::NameClash {
+                    name: image.name(),
+                    one: other.source.clone(),
+                    other: image.source.clone(),
+                });
+            }
+            images.insert(image.name(), image);
+        }
+        Ok(images.into_values().collect())
+    }
+
+    fn name(&self, entry: Entry<'_>) -> (String, Option<String>) {
+        match entry {
+            Entry::Image(image) => self.image(image),
+            Entry::Chart(chart) => self.chart(chart),
+        }
+    }
+
+    /// What each item is called in the bundle, in the order of [`items`].
+    fn sources(&self, catalog: &Catalog) -> Vec<String> {
+        let images = catalog.images.iter().flat_map(|image| {
+            let name = image.reference.to_string();
+            let attachments = image.attachments.iter().map({
+                let name = name.clone();
+                move |attachment| {
+                    format!("{} of {name}", attachment.artifact_type.as_deref().unwrap_or("an attachment"))
+                }
+            });
+            std::iter::once(name).chain(attachments.collect::<Vec<_>>())
+        });
+        let charts = catalog.charts.iter().map(|chart| format!("chart {} {}", chart.name, chart.version));
+        images.chain(charts).collect()
+    }
+
+    fn desired(
+        &self,
+        item: &Item,
+        source: String,
+        sizes: &BTreeMap<ferry_model::Digest, u64>,
+    ) -> Result<Image, Error> {
+        let single = match self.lists {
+            ManifestLists::Accepted => Some(item.clone()),
+            ManifestLists::Refused => item.for_platform(self.platform),
+        };
+        let Some(item) = single else {
+            let platform = self.platform.to_string();
+            return Err(Error::NoPlatform { image: source, platform });
+        };
+        let blobs = item.blobs().chain(item.manifests.iter().map(|manifest| manifest.digest));
+        let unique: std::collections::BTreeSet<_> = blobs.collect();
+        let size = unique.iter().filter_map(|digest| sizes.get(digest)).sum();
+        Ok(Image {
+            registry: self.registry.address.clone(),
+            repository: item.repository,
+            tag: item.tag,
+            digest: item.digest,
+            source,
+            size,
+        })
+    }
+}

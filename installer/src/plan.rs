@@ -1,0 +1,113 @@
+//! Planning: what must be done, decided from what shall be and what is. Asks nothing and changes nothing, so the same values
+//! give the same plan, anywhere.
+
+mod error;
+mod text;
+
+use std::collections::BTreeMap;
+
+use ferry_model::plan::{Action, Identity, PLAN_VERSION, Plan, Resource, ResourceId, State, Step, StepId};
+use similar::TextDiff;
+
+pub use error::PlanError;
+pub use text::plan_text;
+
+use crate::desire::Desire;
+use crate::observe::Observed;
+use crate::resources::Manage as _;
+
+/// Decides on the steps. Each comes behind those that it needs.
+pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<Plan, PlanError> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut step_of: BTreeMap<ResourceId, StepId> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for resource in &desire.resources {
+        let id = resource.id();
+        let before =
+            observed.get(&id).cloned().unwrap_or(State::Unknown { reason: "it was not looked at".into() });
+        let after: Vec<StepId> =
+            resource.needs.iter().filter_map(|need| step_of.get(need).copied()).collect();
+        let follows = resource.follows.iter().any(|followed| step_of.contains_key(followed));
+        match decide(resource, &before, !after.is_empty(), follows) {
+            Decision::Nothing => {}
+            Decision::Cannot(reason) => unknown.push((id, reason)),
+            Decision::Do(action) => {
+                let number = StepId(u32::try_from(steps.len() + 1).unwrap_or(u32::MAX));
+                step_of.insert(id, number);
+                steps.push(step(number, action, resource, before, after));
+            }
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(PlanError::Unknown { resources: unknown });
+    }
+    let observed = observed.iter().map(|(id, state)| (id.clone(), without_text(state))).collect();
+    let (space, by_hand) = (desire.space.clone(), desire.by_hand.clone());
+    Ok(Plan { format_version: PLAN_VERSION, identity, observed, steps, space, by_hand })
+}
+
+enum Decision {
+    Nothing,
+    Do(Action),
+    Cannot(String),
+}
+
+/// What to do with a resource that is like `before`; `waits` if something that it needs is changed, `follows` if something
+/// that it must take up is.
+fn decide(resource: &Resource, before: &State, waits: bool, follows: bool) -> Decision {
+    let is_right = before.meets(&resource.desired.wanted());
+    if resource.desired.is_check() {
+        return match before {
+            _ if waits => Decision::Do(Action::Check),
+            _ if is_right => Decision::Nothing,
+            State::Unknown { reason } => Decision::Cannot(reason.clone()),
+            other => Decision::Cannot(format!("it is {other}, and nothing in this plan changes that")),
+        };
+    }
+    match before {
+        _ if is_right && follows => Decision::Do(Action::Restart),
+        _ if is_right => Decision::Nothing,
+        State::Absent => Decision::Do(Action::Create),
+        State::Present { .. } => Decision::Do(Action::Update),
+        // It cannot be seen before what it needs is there.
+        State::Unknown { .. } if waits => Decision::Do(Action::Create),
+        State::Unknown { reason } => Decision::Cannot(reason.clone()),
+    }
+}
+
+fn step(id: StepId, action: Action, resource: &Resource, before: State, after: Vec<StepId>) -> Step {
+    let desired = &resource.desired;
+    let moves = matches!(action, Action::Create | Action::Update);
+    let diff = desired.text().filter(|_| moves).and_then(|text| diff(&resource.id(), &before, text));
+    Step {
+        id,
+        action,
+        summary: desired.summary(action),
+        undo: desired.undo_summary(&before),
+        bytes: if moves { desired.bytes() } else { 0 },
+        diff,
+        before: without_text(&before),
+        resource: resource.clone(),
+        after,
+    }
+}
+
+/// The change of a text, as `diff -u` shows it.
+fn diff(id: &ResourceId, before: &State, text: &str) -> Option<String> {
+    let old = match before {
+        State::Absent => "",
+        other => other.text()?,
+    };
+    let name = id.as_str().split_once(' ').map_or(id.as_str(), |(_, name)| name);
+    let from = if *before == State::Absent { "/dev/null" } else { name };
+    let diff = TextDiff::from_lines(old, text);
+    Some(diff.unified_diff().context_radius(3).header(from, name).to_string())
+}
+
+/// The text has done its duty in the diff; what is compared later is the digest.
+fn without_text(state: &State) -> State {
+    match state {
+        State::Present { properties, .. } => State::Present { properties: properties.clone(), text: None },
+        other => other.clone(),
+    }
+}

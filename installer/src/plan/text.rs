@@ -1,0 +1,89 @@
+//! A plan as people read it.
+
+use std::fmt::Write as _;
+
+use ferry_display::printable;
+use ferry_model::plan::{Action, Desired, Plan, Step};
+use ferry_model::size::ByteSize;
+
+/// Images that are listed one by one.
+const MAX_IMAGES: usize = 20;
+
+/// The plan for people: each step with its reason, its diff and its undo, then the sums.
+pub fn plan_text(plan: &Plan) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    if plan.changes().next().is_none() {
+        let count = plan.observed.len();
+        let _ = writeln!(text, "nothing to do: all {count} things are as they should be");
+    }
+    let is_image = |step: &&Step| matches!(step.resource.desired, Desired::Image(_));
+    let images: Vec<&Step> = plan.steps.iter().filter(is_image).collect();
+    for step in plan.steps.iter().filter(|step| !is_image(step)) {
+        write_step(&mut text, step);
+    }
+    write_images(&mut text, &images);
+    if !plan.steps.is_empty() {
+        let _ = writeln!(text, "\n{}", sums(plan));
+    }
+    for space in &plan.space {
+        let _ = writeln!(text, "needs up to {} in {}", ByteSize(space.bytes), space.folder.display());
+    }
+    for sentence in &plan.by_hand {
+        let _ = writeln!(text, "by hand: {}", printable(sentence));
+    }
+    text
+}
+
+fn write_step(text: &mut String, step: &Step) {
+    let sign = match step.action {
+        Action::Create => '+',
+        Action::Update => '~',
+        Action::Restart => '>',
+        Action::Check => '?',
+    };
+    let bytes = if step.bytes > 1 << 20 { format!(" ({})", ByteSize(step.bytes)) } else { String::new() };
+    let _ = writeln!(text, "{sign} {:>3} {}{bytes}", step.id, printable(&step.summary));
+    let _ = writeln!(text, "      why: {}", printable(&step.resource.reason));
+    if step.action != Action::Check {
+        let _ = writeln!(text, "      undo: {}", printable(&step.undo));
+    }
+    for line in step.diff.iter().flat_map(|diff| diff.lines()) {
+        let _ = writeln!(text, "      | {}", printable(line));
+    }
+}
+
+/// A thousand images are one line and twenty names.
+fn write_images(text: &mut String, images: &[&Step]) {
+    if images.is_empty() {
+        return;
+    }
+    let bytes: u64 = images.iter().map(|step| step.bytes).sum();
+    let _ = writeln!(
+        text,
+        "+ {} images and charts to push, {} with what they share counted for each",
+        images.len(),
+        ByteSize(bytes)
+    );
+    for step in images.iter().take(MAX_IMAGES) {
+        let _ = writeln!(text, "  {:>4} {} ({})", step.id, printable(&step.summary), ByteSize(step.bytes));
+    }
+    if let Some(more) = images.len().checked_sub(MAX_IMAGES).filter(|&more| more > 0) {
+        let _ = writeln!(text, "       and {more} more; --output json lists all");
+    }
+}
+
+fn sums(plan: &Plan) -> String {
+    let count = |action: Action| plan.steps.iter().filter(|step| step.action == action).count();
+    let parts = [
+        (Action::Create, "to create"),
+        (Action::Update, "to update"),
+        (Action::Restart, "to restart"),
+        (Action::Check, "to check"),
+    ];
+    let shown: Vec<String> = parts
+        .into_iter()
+        .filter_map(|(action, words)| Some(count(action)).filter(|&n| n > 0).map(|n| format!("{n} {words}")))
+        .collect();
+    format!("{} steps: {}", plan.steps.len(), shown.join(", "))
+}

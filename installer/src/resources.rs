@@ -1,0 +1,163 @@
+//! The kinds of things at a site: how each is looked at, changed and taken back. One file for each kind; all do it through
+//! [`Manage`], so that planning, applying and undoing know no kinds.
+
+mod app;
+mod certificates;
+mod container;
+mod daemon_image;
+mod endpoint;
+mod file;
+mod folder;
+mod htpasswd;
+mod image;
+mod kept;
+mod node_image;
+mod object;
+mod project;
+mod rollout;
+mod unit;
+
+use std::collections::BTreeMap;
+
+use ferry_model::event::Task;
+use ferry_model::journal::Before;
+use ferry_model::plan::{Action, Desired, State};
+use ferry_model::report::Failed;
+
+pub(crate) use image::push_images;
+pub(crate) use kept::Kept;
+
+use crate::context::Context;
+
+/// What every kind of resource can do. The edge between the engine and the world.
+pub(crate) trait Manage {
+    /// The state that it shall have: of [`Manage::observe`]'s properties, those that matter. Asks nothing.
+    fn wanted(&self) -> State;
+
+    /// In one line, what a step does to it.
+    fn summary(&self, action: Action) -> String;
+
+    /// In one line, how a step is undone.
+    fn undo_summary(&self, before: &State) -> String;
+
+    /// Its new text, where a change of it can be shown to anybody.
+    fn text(&self) -> Option<&str> {
+        None
+    }
+
+    /// Bytes that creating it moves.
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    /// Whether it is only looked at.
+    fn is_check(&self) -> bool {
+        false
+    }
+
+    /// What it is now. Trouble is [`State::Unknown`].
+    async fn observe(&self, context: &Context) -> State;
+
+    /// Keeps the bytes that undoing will need, and says what they are called.
+    async fn keep(&self, _context: &Context, _kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
+        Ok(BTreeMap::new())
+    }
+
+    /// Makes it as it shall be. Doing it again after it was cut off anywhere comes to the same end.
+    async fn apply(&self, context: &Context, action: Action, task: &Task) -> Result<(), Failed>;
+
+    /// Brings back what stood there before. Doing it again after it was cut off anywhere comes to the same end.
+    async fn undo(
+        &self,
+        context: &Context,
+        before: &Before,
+        kept: &Kept,
+        mine: &Mine,
+    ) -> Result<Undone, Failed>;
+}
+
+/// What the run that is being undone has made, for resources whose content others may have added to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mine {
+    /// Images of the site's registry, as `repository:tag`.
+    pub(crate) images: std::collections::BTreeSet<String>,
+}
+
+/// How undoing a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// What stood there before stands there again.
+    Restored,
+    /// Something stays, and why.
+    Left(String),
+}
+
+/// Runs `$work` for whatever kind `$desired` is.
+macro_rules! each_kind {
+    ($desired:expr, $thing:ident => $work:expr) => {
+        match $desired {
+            Desired::Folder($thing) => $work,
+            Desired::File($thing) => $work,
+            Desired::Certificates($thing) => $work,
+            Desired::Htpasswd($thing) => $work,
+            Desired::Unit($thing) => $work,
+            Desired::DaemonImage($thing) => $work,
+            Desired::Container($thing) => $work,
+            Desired::Object($thing) => $work,
+            Desired::Rollout($thing) => $work,
+            Desired::NodeImage($thing) => $work,
+            Desired::App($thing) => $work,
+            Desired::Endpoint($thing) => $work,
+            Desired::Project($thing) => $work,
+            Desired::Image($thing) => $work,
+        }
+    };
+}
+
+impl Manage for Desired {
+    fn wanted(&self) -> State {
+        each_kind!(self, thing => thing.wanted())
+    }
+
+    fn summary(&self, action: Action) -> String {
+        each_kind!(self, thing => thing.summary(action))
+    }
+
+    fn undo_summary(&self, before: &State) -> String {
+        each_kind!(self, thing => thing.undo_summary(before))
+    }
+
+    fn text(&self) -> Option<&str> {
+        each_kind!(self, thing => thing.text())
+    }
+
+    fn bytes(&self) -> u64 {
+        each_kind!(self, thing => thing.bytes())
+    }
+
+    fn is_check(&self) -> bool {
+        each_kind!(self, thing => thing.is_check())
+    }
+
+    async fn observe(&self, context: &Context) -> State {
+        each_kind!(self, thing => thing.observe(context).await)
+    }
+
+    async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
+        each_kind!(self, thing => thing.keep(context, kept).await)
+    }
+
+    async fn apply(&self, context: &Context, action: Action, task: &Task) -> Result<(), Failed> {
+        each_kind!(self, thing => thing.apply(context, action, task).await)
+    }
+
+    async fn undo(
+        &self,
+        context: &Context,
+        before: &Before,
+        kept: &Kept,
+        mine: &Mine,
+    ) -> Result<Undone, Failed> {
+        each_kind!(self, thing => thing.undo(context, before, kept, mine).await)
+    }
+}

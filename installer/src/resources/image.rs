@@ -1,0 +1,176 @@
+//! Images, charts and other artifacts in a registry. Looked at one by one, pushed all together, so that what several share
+//! is sent once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ferry_model::event::Task;
+use ferry_model::failure::Class;
+use ferry_model::journal::Before;
+use ferry_model::plan::{Action, Image, State};
+use ferry_model::report::Failed;
+use ferry_transfer::{Error, Repository};
+
+use super::{Kept, Manage, Mine, Undone};
+use crate::context::{Context, Manner};
+use crate::push::{Item, Outcome, PushOptions, Target, push_items};
+
+impl Manage for Image {
+    fn wanted(&self) -> State {
+        State::present([("digest", self.digest.to_string())])
+    }
+
+    fn summary(&self, action: Action) -> String {
+        match action {
+            Action::Create => format!("push {}", self.name()),
+            Action::Update => format!("push {} over what the tag names now", self.name()),
+            Action::Restart | Action::Check => format!("check {}", self.name()),
+        }
+    }
+
+    fn undo_summary(&self, before: &State) -> String {
+        match before.property("digest") {
+            Some(digest) => format!("let the tag name {digest} again"),
+            None => "delete it, where the registry allows deleting".into(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.size
+    }
+
+    async fn observe(&self, context: &Context) -> State {
+        match resolve(self, context).await {
+            Ok(Some(digest)) => State::present([("digest", digest)]),
+            Ok(None) => State::Absent,
+            Err(failed) => State::Unknown { reason: failed.message },
+        }
+    }
+
+    /// For a single image; several go through [`push_images`].
+    async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
+        push_images(context, &[self]).await.pop().unwrap_or(Ok(()))
+    }
+
+    async fn undo(
+        &self,
+        context: &Context,
+        before: &Before,
+        _kept: &Kept,
+        mine: &Mine,
+    ) -> Result<Undone, Failed> {
+        let client = context.client(Manner::Patient).await?;
+        let repository = client.repository(&self.registry.to_string(), &self.repository).for_push();
+        let Some(digest) = before.state.property("digest") else {
+            if let Some(other) = other_tag(self, &repository, mine).await? {
+                return Ok(Undone::Left(format!(
+                    "{} stays in the registry: its manifest is also tagged {other}, which would go with it",
+                    self.name()
+                )));
+            }
+            return match repository.delete_manifest(&self.digest).await {
+                Ok(()) | Err(Error::NotFound { .. }) => Ok(Undone::Restored),
+                Err(error) => Ok(Undone::Left(format!(
+                    "{} stays in the registry, which does not let it be deleted: {}",
+                    self.name(),
+                    Failed::new(&error)
+                ))),
+            };
+        };
+        match repository.manifest(digest).await {
+            Ok(raw) => {
+                let tag = self.tag.as_deref().unwrap_or(digest);
+                let put = repository.put_manifest(tag, &raw.media_type, raw.bytes).await;
+                put.map(|_| Undone::Restored).map_err(|error| Failed::new(&error))
+            }
+            Err(Error::NotFound { .. }) => Ok(Undone::Left(format!(
+                "{} named {digest} before, and the registry no longer has that",
+                self.name()
+            ))),
+            Err(error) => Err(Failed::new(&error)),
+        }
+    }
+}
+
+/// A tag of the repository that names the same manifest and was not brought by the run.
+async fn other_tag(image: &Image, repository: &Repository, mine: &Mine) -> Result<Option<String>, Failed> {
+    let tags = match repository.tags().await {
+        Ok(tags) => tags,
+        Err(Error::NotFound { .. }) => Vec::new(),
+        Err(error) => return Err(Failed::new(&error)),
+    };
+    for tag in tags {
+        if mine.images.contains(&format!("{}:{tag}", image.repository)) {
+            continue;
+        }
+        let found = repository.head(&tag).await.map_err(|error| Failed::new(&error))?;
+        if found.is_some_and(|found| found.digest == image.digest) {
+            return Ok(Some(tag));
+        }
+    }
+    Ok(None)
+}
+
+async fn resolve(image: &Image, context: &Context) -> Result<Option<String>, Failed> {
+    let client = context.client(Manner::Patient).await?;
+    let repository = client.repository(&image.registry.to_string(), &image.repository);
+    let reference = image.tag.clone().unwrap_or_else(|| image.digest.to_string());
+    let found = repository.head(&reference).await.map_err(|error| Failed::new(&error))?;
+    Ok(found.map(|found| found.digest.to_string()))
+}
+
+/// Pushes images together. Gives what came of each, in their order.
+pub(crate) async fn push_images(context: &Context, images: &[&Image]) -> Vec<Result<(), Failed>> {
+    let all = |failed: Failed| images.iter().map(|_| Err(failed.clone())).collect();
+    let (bundle, client) = match (context.bundle(), context.client(Manner::Patient).await) {
+        (Ok(bundle), Ok(client)) => (bundle, client),
+        (Err(failed), _) | (_, Err(failed)) => return all(failed),
+    };
+    let known = known_items(context);
+    let items: Vec<Option<Item>> = images.iter().map(|image| named(&known, image)).collect();
+    let present: Vec<Item> = items.iter().flatten().cloned().collect();
+    let registries: BTreeSet<String> = images.iter().map(|image| image.registry.to_string()).collect();
+    let mut reports = BTreeMap::new();
+    for registry in registries {
+        let target: Target = match registry.parse() {
+            Ok(target) => target,
+            Err(error) => return all(Failed::because(Class::Input, format!("{error}"))),
+        };
+        let options = PushOptions { jobs: context.transfers(), recheck: false };
+        match push_items(bundle, &client, &target, &present, options, &context.events).await {
+            Ok(report) => reports.extend(report.items.into_iter().map(|item| (item.reference.clone(), item))),
+            Err(error) => return all(Failed::new(&error)),
+        }
+    }
+    let outcome = |image: &&Image| match reports.get(&image.name()) {
+        Some(item) if item.outcome == Outcome::Failed => Err(item
+            .failure
+            .clone()
+            .unwrap_or_else(|| Failed::because(Class::Internal, "it failed for no known reason"))),
+        Some(_) => Ok(()),
+        None => Err(Failed::because(Class::Verification, format!("{} is not in the bundle", image.source))),
+    };
+    images.iter().map(outcome).collect()
+}
+
+/// Everything of the bundle that a registry can hold, by the digest that it resolves to.
+fn known_items(context: &Context) -> BTreeMap<String, Item> {
+    let Ok(bundle) = context.bundle() else { return BTreeMap::new() };
+    let mut known = BTreeMap::new();
+    for item in crate::push::items(bundle.catalog(), |_| (String::new(), None)) {
+        for manifest in &item.manifests {
+            if manifest.digest != item.digest && !manifest.blobs.is_empty() {
+                let alone =
+                    Item { digest: manifest.digest, manifests: vec![manifest.clone()], ..item.clone() };
+                known.entry(manifest.digest.to_string()).or_insert(alone);
+            }
+        }
+        known.insert(item.digest.to_string(), item);
+    }
+    known
+}
+
+/// The item under the name that the plan gives it.
+fn named(known: &BTreeMap<String, Item>, image: &Image) -> Option<Item> {
+    let item = known.get(&image.digest.to_string())?;
+    Some(Item { repository: image.repository.clone(), tag: image.tag.clone(), ..item.clone() })
+}
