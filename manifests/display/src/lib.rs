@@ -18,6 +18,7 @@ mod choose;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod failure;
+mod html;
 pub mod inspect;
 mod json;
 mod message;
@@ -29,5 +30,6 @@ mod ticker;
 
 pub use choose::{Environment, Guard, ProgressMode, ProgressModeError, Verbosity, choose};
 pub use failure::{failure_json, write_failure, write_failure_json};
+pub use html::report_html;
 pub use table::{Align, Table};
 pub use text::{duration, printable, rate};
