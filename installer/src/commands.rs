@@ -1,11 +1,17 @@
 //! The command line: one module for each subcommand, named like it. Each translates flags into one call of the
 //! library and prints the value that comes back.
 
+mod apply;
 mod completion;
 mod export;
+mod plan;
 mod preflight;
 mod push;
+mod report;
+mod rollback;
 mod serve;
+mod site;
+mod status;
 
 use clap::{Parser, Subcommand};
 use ferry_bundle::cli::{InspectArgs, VerifyArgs};
@@ -38,6 +44,11 @@ enum Command {
     Inspect(InspectArgs),
     #[command(after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub")]
     Verify(VerifyArgs),
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Status(status::Args),
+    Rollback(rollback::Args),
+    Report(report::Args),
     Preflight(preflight::Args),
     Push(push::Args),
     Serve(serve::Args),
@@ -66,6 +77,11 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Inspect(args) => Ok(args.run(&global.output)?),
         Command::Verify(args) => Ok(args.run(&global.output)?),
         Command::Preflight(args) => preflight::run(&args, global),
+        Command::Plan(args) => plan::run(&args, global),
+        Command::Apply(args) => apply::run(&args, global),
+        Command::Status(args) => status::run(&args, global),
+        Command::Rollback(args) => rollback::run(&args, global),
+        Command::Report(args) => report::run(&args, global),
         Command::Push(args) => push::run(&args, global),
         Command::Serve(args) => serve::run(&args, global),
         Command::Export(args) => export::run(&args, global),

@@ -1,15 +1,14 @@
 //! What shall stand at a site: resources, from the bundle's catalog and the site file. Asks nothing, so the same values give
 //! the same resources; what only this machine knows comes in as [`Facts`].
 
+mod facts;
 mod naming;
 mod registry;
 
-use std::path::PathBuf;
-
 use ferry_model::catalog::Catalog;
 use ferry_model::plan::{Resource, Space};
-use ferry_model::{Digest, ImageReference, Platform};
 
+pub use facts::{Facts, ImageFile};
 pub use naming::Naming;
 
 use crate::Error;
@@ -24,34 +23,6 @@ pub struct Desire {
     pub space: Vec<Space>,
     /// What is left to the operator, one sentence each.
     pub by_hand: Vec<String>,
-}
-
-/// What only this machine and this bundle's file know.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Facts {
-    /// This program's file.
-    pub program: PathBuf,
-    /// The bundle's file, absolute.
-    pub bundle: PathBuf,
-    /// Bytes of the bundle's file, all volumes together.
-    pub bundle_size: u64,
-    /// The platform of this machine, for images that must run on it.
-    pub platform: Platform,
-    /// The registry's program in the bundle's image of it, where the mode needs that.
-    pub registry_program: Option<ImageFile>,
-}
-
-/// A file in an image of the bundle.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageFile {
-    /// The image.
-    pub image: ImageReference,
-    /// The file's path in it, absolute.
-    pub path: String,
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// Its bytes.
-    pub size: u64,
 }
 
 /// What shall stand at the site.

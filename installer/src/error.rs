@@ -92,6 +92,20 @@ pub enum Error {
         /// Each resource, with what it was and is.
         differences: Vec<String>,
     },
+    /// A run is being taken back, and was cut off.
+    #[error("run {run} is half taken back")]
+    HalfUndone {
+        /// The run.
+        run: String,
+    },
+    /// Something that must be so before anything is changed is not.
+    #[error("preflight speaks against it: {}", checks.join("; "))]
+    Preflight {
+        /// The checks, each with what it found.
+        checks: Vec<String>,
+        /// What to do, one sentence each.
+        remedies: Vec<String>,
+    },
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -136,7 +150,9 @@ impl Failure for Error {
             Self::Usage { .. } => Class::Usage,
             Self::Site { source, .. } => source.class(),
             Self::Damaged { .. } | Self::NameClash { .. } | Self::NoPlatform { .. } => Class::Input,
-            Self::Locked { .. } | Self::Drift { .. } => Class::Local,
+            Self::Locked { .. } | Self::Drift { .. } | Self::HalfUndone { .. } | Self::Preflight { .. } => {
+                Class::Local
+            }
             Self::Plan(error) => error.class(),
             Self::Failed(failed) => failed.class(),
             Self::Bundle(error) => error.class(),
@@ -164,6 +180,11 @@ impl Failure for Error {
                 vec!["build the bundle with that platform, or say `manifestLists: accepted` if the registry takes them".into()]
             }
             Self::Drift { .. } => vec!["make a new plan and have it reviewed".into()],
+            Self::HalfUndone { .. } => vec!["`rollback` goes on taking it back; then `apply` again".into()],
+            Self::Preflight { remedies, .. } => {
+                let skip = "--skip-check NAME leaves a check out, at your own risk";
+                remedies.iter().cloned().chain([skip.to_owned()]).collect()
+            }
             Self::Plan(error) => error.hints(),
             Self::Failed(failed) => failed.hints(),
             Self::Bundle(error) => error.hints(),

@@ -26,9 +26,11 @@ pub mod observe;
 pub mod plan;
 pub mod preflight;
 pub mod push;
+pub mod report;
 mod resources;
 pub mod rollback;
 pub mod serve;
+pub mod session;
 pub mod site;
 
 pub use error::Error;

@@ -21,6 +21,7 @@ mod needs;
 mod probe;
 mod registry;
 mod report;
+mod request;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,7 @@ pub use host::{HostFacts, Known, SeLinux, Version, Zone, gather_host, gather_sto
 pub use machine::{FileSystem, Machine, Ran, ThisMachine};
 pub use needs::{needs, registry_space};
 pub use report::{PreflightReport, blocking, list_text};
+pub use request::{login, repositories, skipped};
 
 /// Looking at a machine: a handful of commands, each with a limit of its own.
 const HOST_LIMIT: Duration = Duration::from_secs(45);

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
@@ -7,18 +6,14 @@ use ferry_bundle::cli::TrustArgs;
 use ferry_model::catalog::Catalog;
 use ferry_model::failure::ExitCode;
 use ferry_model::plan::Space;
-use ferry_model::report::Failed;
-use ferry_model::site::ManifestLists;
-use ferry_transfer::Login;
 
 use super::{Global, PROGRAM, block_on};
 use crate::Error;
-use crate::cluster::Target;
-use crate::desire::Naming;
 use crate::preflight::{
-    CHECKS, PreflightReport, Profile, Request, Role, find, list_text, needs, preflight, registry_space,
+    CHECKS, PreflightReport, Profile, Request, Role, list_text, login, needs, preflight, registry_space,
+    repositories, skipped,
 };
-use crate::site::{Secrets, SiteFile};
+use crate::site::SiteFile;
 
 /// Check disks, ports, names, the registry and this machine before anything is changed
 ///
@@ -91,10 +86,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     Ok(report.objection().map_or(ExitCode::Done, |objection| global.output.failure(&objection, PROGRAM)))
 }
 
-fn skipped(names: &[String]) -> BTreeSet<&'static str> {
-    names.iter().filter_map(|name| find(name)).map(|kind| kind.name).collect()
-}
-
 fn space(args: &Args, catalog: &Catalog, site: Option<&SiteFile>) -> Vec<Space> {
     match site {
         Some(site) => {
@@ -103,26 +94,4 @@ fn space(args: &Args, catalog: &Catalog, site: Option<&SiteFile>) -> Vec<Space> 
         }
         None => vec![registry_space(catalog, &args.storage)],
     }
-}
-
-/// Who pushes, where the site file says so.
-async fn login(site: &SiteFile) -> Result<Option<Login>, Failed> {
-    let Some(login) = site.site.registry.as_ref().and_then(|registry| registry.login.as_ref()) else {
-        return Ok(None);
-    };
-    let secrets = Secrets::new(site.folder(), Target::of(site));
-    let password = secrets.get(&login.password).await?.reveal().to_owned();
-    Ok(Some(Login { user: login.user.clone(), password }))
-}
-
-/// What the bundle's images and charts will be called at the site's registry.
-fn repositories(catalog: &Catalog, site: &SiteFile) -> Vec<String> {
-    let Some(registry) = &site.site.registry else { return Vec::new() };
-    let charts = &site.site.charts;
-    // Names do not depend on it.
-    let platform = "linux/amd64".parse().expect("it is a platform");
-    let naming = Naming { registry, charts, lists: ManifestLists::Accepted, platform: &platform };
-    let images = catalog.images.iter().map(|image| naming.image(image).0);
-    let charts = catalog.charts.iter().filter(|_| charts.push).map(|chart| naming.chart(chart).0);
-    images.chain(charts).collect()
 }

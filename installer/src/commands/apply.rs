@@ -1,0 +1,67 @@
+use std::fs;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use ferry_bundle::cli::BundleArgs;
+use ferry_model::failure::ExitCode;
+
+use super::site::{SiteArgs, look_before, refuse_incomplete};
+use super::{Global, block_on};
+use crate::Error;
+use crate::desire::Facts;
+use crate::journal::read_plan;
+use crate::plan::plan_text;
+use crate::preflight::CHECKS;
+use crate::report;
+use crate::session::{Applied, apply_site};
+
+/// Make the site as the site file says, with what is in the bundle
+///
+/// Notes each step in a journal beside the site file. Cut off anywhere, the same command goes on. What is right already is left
+/// alone; a second run changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ferry-installer apply bundle.ferry.tar.zst --site site.yaml\n  ferry-installer apply bundle.ferry.tar.zst plan.json --site site.yaml\n\nThe report is left in site.ferry/runs/NUMBER/report.html; `rollback` takes the run back."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    bundle: BundleArgs,
+    /// A plan that `plan -o` kept: exactly its steps are taken, and none if the site has changed since.
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    site: SiteArgs,
+    /// Apply a bundle that says it is incomplete.
+    #[arg(long)]
+    allow_incomplete: bool,
+    /// Leave these checks of the preflight out.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', hide_possible_values = true,
+          value_parser = PossibleValuesParser::new(CHECKS.iter().map(|kind| kind.name)))]
+    skip_check: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
+    let bundle = args.bundle.open()?;
+    refuse_incomplete(&bundle, args.allow_incomplete)?;
+    let reviewed = match &args.plan {
+        Some(path) => Some(read_plan(path, &fs::read(path).map_err(Error::io("reading", path))?)?),
+        None => None,
+    };
+    let (events, guard) = global.output.renderer();
+    let context = args.site.context(Some(bundle), global, &events)?;
+    let applied = block_on(async {
+        let facts = Facts::gather(&context).await?;
+        let look = async |plan: &_| look_before(&context, global, plan, &args.skip_check).await;
+        apply_site(&context, &facts, reviewed, look).await
+    })?;
+    drop(guard);
+    match applied {
+        Applied::Nothing(plan) => {
+            global.output.print(&plan, || plan_text(&plan));
+            Ok(ExitCode::Done)
+        }
+        Applied::Run(done, run) => {
+            global.output.print(&done, || report::text(&done, &run));
+            Ok(report::exit_code(&done))
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What `plan`, `apply`, `status` and `rollback` do, from end to end: the order in which the stages run, and what one run leaves
+//! for the next.
+
+mod drift;
+mod status;
+
+use std::collections::BTreeMap;
+
+use ferry_model::plan::{Identity, Plan, Resource};
+use ferry_model::report::Check;
+
+use crate::Error;
+use crate::apply::apply;
+use crate::context::Context;
+use crate::desire::{Desire, Facts, desire};
+use crate::journal::{Progress, RunFolder, StepState, Undo};
+use crate::lock::SiteLock;
+use crate::observe::{Observed, observe};
+use crate::plan::plan;
+use crate::report::{self, Basis};
+use crate::rollback::rollback;
+
+pub use status::{RunStatus, Status, status};
+
+/// How `apply` came out.
+#[derive(Debug)]
+pub enum Applied {
+    /// Everything is as it should be; nothing was done.
+    Nothing(Plan),
+    /// A run was made, or one that had been cut off was finished.
+    Run(Box<ferry_model::report::Report>, RunFolder),
+}
+
+/// Looks at the site and decides what to do.
+pub async fn make_plan(context: &Context, facts: &Facts) -> Result<Plan, Error> {
+    let (identity, desire) = (identity(context)?, desire(context.bundle()?.catalog(), &context.site, facts)?);
+    let observed = observe(context, &desire.resources).await;
+    Ok(plan(identity, &desire, &observed)?)
+}
+
+/// Which bundle and site this is.
+pub fn identity(context: &Context) -> Result<Identity, Error> {
+    let bundle = context.bundle()?;
+    let (catalog, site) = (bundle.catalog(), &context.site);
+    Ok(Identity {
+        bundle: catalog.name.clone(),
+        version: catalog.version.clone(),
+        catalog: bundle.catalog_digest(),
+        site: site.site.name.clone(),
+        site_file: site.digest,
+    })
+}
+
+/// Makes the site as it shall be: goes on with a run that was cut off; takes exactly the steps of `reviewed` where that is given;
+/// else those that are needed. `look` is the preflight, asked only when something will be changed.
+pub async fn apply_site(
+    context: &Context,
+    facts: &Facts,
+    reviewed: Option<Plan>,
+    look: impl AsyncFnOnce(&Plan) -> Result<Vec<Check>, Error>,
+) -> Result<Applied, Error> {
+    let state = context.site.state_folder();
+    let _lock = SiteLock::take(&state)?;
+    let desire = desire(context.bundle()?.catalog(), &context.site, facts)?;
+    if let Some(run) = unfinished(context, &desire, &reviewed).await? {
+        let progress = run.progress()?;
+        context.events.note(format!("going on with run {}", run.name()));
+        let journal = run.journal()?;
+        journal.append([ferry_model::journal::JournalEvent::Resumed])?;
+        apply(context, &run.plan()?, &run, &journal, &progress).await?;
+        return Ok(Applied::Run(Box::new(report::write(&run)?), run));
+    }
+    let observed = observe(context, &desire.resources).await;
+    let plan = plan(identity(context)?, &desire, &observed)?;
+    if let Some(reviewed) = &reviewed {
+        drift::check(reviewed, &plan)?;
+    }
+    if plan.steps.is_empty() {
+        return Ok(Applied::Nothing(plan));
+    }
+    let checks = look(&plan).await?;
+    let basis = Basis::new(context.bundle()?, checks);
+    let (run, journal) = RunFolder::begin(&state, &plan)?;
+    basis.save(&run)?;
+    apply(context, &plan, &run, &journal, &Progress::default()).await?;
+    Ok(Applied::Run(Box::new(report::write(&run)?), run))
+}
+
+/// The last run, if it was cut off and can be gone on with: made for this bundle and site, with nothing changed since that it has
+/// not begun.
+async fn unfinished(
+    context: &Context,
+    desire: &Desire,
+    reviewed: &Option<Plan>,
+) -> Result<Option<RunFolder>, Error> {
+    let Some(run) = RunFolder::find(&context.site.state_folder(), None)? else { return Ok(None) };
+    let progress = run.progress()?;
+    if progress.undo == Undo::Begun {
+        return Err(Error::HalfUndone { run: run.name() });
+    }
+    if progress.ended.is_some() || progress.undo == Undo::Ended {
+        return Ok(None);
+    }
+    let plan = run.plan()?;
+    let is_this =
+        plan.identity == identity(context)? && reviewed.as_ref().is_none_or(|reviewed| *reviewed == plan);
+    let observed = observe(context, &desire.resources).await;
+    let changed = drift::since(&plan, &observed, |step| progress.steps.contains_key(&step));
+    if is_this && changed.is_empty() {
+        return Ok(Some(run));
+    }
+    let why = changed
+        .first()
+        .map_or_else(|| "it was for another bundle, site file or plan".to_owned(), Clone::clone);
+    context.events.warn(format!("run {} was cut off and is not gone on with: {why}", run.name()));
+    run.journal()?.append([ferry_model::journal::JournalEvent::Ended])?;
+    Ok(None)
+}
+
+/// Takes back a run, or the last one that is not taken back yet.
+pub async fn rollback_site(
+    context: &Context,
+    name: Option<&str>,
+) -> Result<(ferry_model::report::Report, RunFolder), Error> {
+    let state = context.site.state_folder();
+    let _lock = SiteLock::take(&state)?;
+    let mut chosen = None;
+    for run in RunFolder::all(&state)? {
+        let is_open = run.progress()?.undo != Undo::Ended;
+        let is_meant = match name {
+            Some(name) => RunFolder::find(&state, Some(name))?.as_ref() == Some(&run),
+            None => is_open,
+        };
+        if is_meant {
+            chosen = Some(run);
+        }
+    }
+    let Some(run) = chosen else {
+        let runs = RunFolder::all(&state)?.iter().map(RunFolder::name).collect::<Vec<_>>().join(", ");
+        let problem = name.map_or_else(
+            || "there is no run to take back".to_owned(),
+            |name| format!("there is no run {name}; there are: {runs}"),
+        );
+        return Err(Error::Usage { problem, hint: "`status` lists the runs of a site".into() });
+    };
+    let (plan, progress) = (run.plan()?, run.progress()?);
+    rollback(context, &plan, &run, &run.journal()?, &progress).await?;
+    Ok((report::write(&run)?, run))
+}
+
+/// What every resource of a plan was, for those that need a second look.
+pub(crate) fn resources(plan: &Plan) -> Vec<Resource> {
+    plan.steps.iter().map(|step| step.resource.clone()).collect()
+}
+
+/// Steps that are done, with what stood there then.
+pub(crate) fn done(plan: &Plan, progress: &Progress) -> Observed {
+    let state = |step: &ferry_model::plan::Step| match progress.state(step.id) {
+        Some(StepState::Done(after)) => Some((step.resource.id(), after.clone())),
+        _ => None,
+    };
+    plan.steps.iter().filter_map(state).collect::<BTreeMap<_, _>>()
+}
