@@ -3,6 +3,8 @@
 
 mod drift;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,251 @@
+//! The engine over real files: cut off at every line of the journal, gone on with, taken back.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use ferry_model::Digest;
+use ferry_model::event::Events;
+use ferry_model::plan::{
+    Certificates, Content, Desired, File, Folder, Htpasswd, Identity, Keep, Plan, Resource,
+};
+use ferry_model::report::Outcome;
+use ferry_model::site::{Login, SecretSource};
+use ferry_transfer::Options;
+
+use crate::Error;
+use crate::apply::apply;
+use crate::context::Context;
+use crate::desire::Desire;
+use crate::journal::{Progress, RunFolder, Stop, Undo};
+use crate::observe::observe;
+use crate::plan::plan;
+use crate::report;
+use crate::rollback::rollback;
+use crate::site::SiteFile;
+
+/// A machine's folder, with what an operator has there.
+struct Ground {
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let ground = Self { folder: tempfile::tempdir().unwrap() };
+        let site = "apiVersion: ferry/v1\nkind: Site\nname: dc1\n";
+        fs::write(ground.path("site.yaml"), site).unwrap();
+        fs::write(ground.path("password"), "s3cret-of-the-test\n").unwrap();
+        fs::create_dir(ground.path("etc")).unwrap();
+        let operators = ground.path("etc/daemon.json");
+        fs::write(&operators, "{\n  \"debug\": true\n}\n").unwrap();
+        fs::set_permissions(&operators, fs::Permissions::from_mode(0o604)).unwrap();
+        ground
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn context(&self) -> Context {
+        let site = SiteFile::read(&self.path("site.yaml")).unwrap();
+        Context::new(site, None, Options::default(), Events::none())
+    }
+
+    /// Folders, an operator's file, a new file, a password file and certificates, in each other's way as a registry's are.
+    fn desire(&self) -> Desire {
+        let folder = |name: &str| {
+            Resource::new(
+                Desired::Folder(Folder { path: self.path(name), mode: 0o750, keep: Keep::Everything }),
+                "it holds the rest",
+            )
+        };
+        let file = |name: &str, text: &str| {
+            let content = Content::Text { text: text.to_owned() };
+            Resource::new(Desired::File(File { path: self.path(name), mode: 0o640, content }), "it is needed")
+        };
+        let (etc, ferry) = (folder("etc/ferry"), folder("etc/ferry/tls"));
+        let login = Login { user: "admin".into(), password: SecretSource::File("password".into()) };
+        let htpasswd = Htpasswd { path: self.path("etc/ferry/htpasswd"), login };
+        let certificates =
+            Certificates { folder: self.path("etc/ferry/tls"), names: vec!["registry.corp".into()] };
+        let needs = [etc.id()];
+        let resources = vec![
+            file("etc/daemon.json", "{\n  \"debug\": true,\n  \"insecure-registries\": []\n}\n"),
+            ferry.clone().after(needs.clone()),
+            file("etc/ferry/config.yml", "version: 0.1\n").after(needs.clone()),
+            Resource::new(Desired::Htpasswd(htpasswd), "who may pull").after(needs),
+            Resource::new(Desired::Certificates(certificates), "clients ask for it").after([ferry.id()]),
+        ];
+        Desire { resources: [vec![etc], resources].concat(), ..Desire::default() }
+    }
+
+    async fn plan(&self) -> Plan {
+        let (context, desire) = (self.context(), self.desire());
+        let observed = observe(&context, &desire.resources).await;
+        plan(identity(&context), &desire, &observed).unwrap()
+    }
+
+    /// Every path below `etc`, with its mode and content. What is random by nature counts by its name alone.
+    fn picture(&self, keep_random: bool) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+        let mut picture = BTreeMap::new();
+        let mut folders = vec![self.path("etc")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                let is_random = path.starts_with(self.path("etc/ferry/tls")) || path.ends_with("htpasswd");
+                let content = if path.is_dir() || (is_random && !keep_random) {
+                    Vec::new()
+                } else {
+                    fs::read(&path).unwrap()
+                };
+                if path.is_dir() {
+                    folders.push(path.clone());
+                }
+                picture.insert(path.strip_prefix(self.folder.path()).unwrap().to_owned(), (mode, content));
+            }
+        }
+        picture
+    }
+
+    fn run(&self) -> Option<RunFolder> {
+        RunFolder::find(&self.path("site.ferry"), None).unwrap()
+    }
+
+    /// Applies, cut off where `stop` says. `Ok` if it came to its end.
+    async fn apply(&self, stop: Option<Stop>) -> Result<(), Error> {
+        let plan = self.plan().await;
+        let (run, journal) = RunFolder::begin(&self.path("site.ferry"), &plan)?;
+        *journal.stop.lock().unwrap() = stop;
+        apply(&self.context(), &plan, &run, &journal, &Progress::default()).await
+    }
+
+    async fn go_on(&self) {
+        let run = self.run().unwrap();
+        apply(&self.context(), &run.plan().unwrap(), &run, &run.journal().unwrap(), &run.progress().unwrap())
+            .await
+            .unwrap();
+    }
+
+    async fn take_back(&self, stop: Option<Stop>) -> Result<(), Error> {
+        let run = self.run().unwrap();
+        let journal = run.journal().unwrap();
+        *journal.stop.lock().unwrap() = stop;
+        rollback(&self.context(), &run.plan().unwrap(), &run, &journal, &run.progress().unwrap()).await
+    }
+}
+
+fn identity(context: &Context) -> Identity {
+    Identity {
+        bundle: "demo".parse().unwrap(),
+        version: "1".parse().unwrap(),
+        catalog: Digest::of(b"catalog"),
+        site: "dc1".parse().unwrap(),
+        site_file: context.site.digest,
+    }
+}
+
+/// Cuts after so many appends, with and without the next line on disk.
+fn stops() -> impl Iterator<Item = (usize, bool)> {
+    (0..).flat_map(|after| [(after, false), (after, true)])
+}
+
+#[tokio::test]
+async fn cut_off_anywhere_it_goes_on_to_the_same_end_and_can_be_taken_back() {
+    let undisturbed = Ground::new();
+    undisturbed.apply(None).await.unwrap();
+    let end = undisturbed.picture(false);
+    assert!(end.len() > 8, "{end:?}");
+    let mut cuts = 0;
+    for (after, written) in stops() {
+        let ground = Ground::new();
+        let before = ground.picture(true);
+        let ended = ground.apply(Some(Stop { after, written })).await.is_ok();
+        ground.go_on().await;
+        assert_eq!(ground.picture(false), end, "cut after {after} lines");
+        assert!(ground.plan().await.steps.is_empty(), "a second run has nothing to do");
+        ground.take_back(None).await.unwrap();
+        assert_eq!(ground.picture(true), before, "taken back after a cut after {after} lines");
+        if ended {
+            break;
+        }
+        cuts += 1;
+    }
+    assert!(cuts > 20, "only {cuts} cuts");
+}
+
+#[tokio::test]
+async fn any_part_of_a_run_can_be_taken_back_byte_for_byte() {
+    for (after, written) in stops() {
+        let ground = Ground::new();
+        let before = ground.picture(true);
+        let ended = ground.apply(Some(Stop { after, written })).await.is_ok();
+        // Taking back is cut off as well, at every place in turn.
+        let _ = ground.take_back(Some(Stop { after: after % 7, written })).await;
+        ground.take_back(None).await.unwrap();
+        assert_eq!(ground.picture(true), before, "cut after {after} lines");
+        assert_eq!(ground.run().unwrap().progress().unwrap().undo, Undo::Ended);
+        if ended {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_others_have_changed_since_is_left_and_said() {
+    let ground = Ground::new();
+    ground.apply(None).await.unwrap();
+    fs::write(ground.path("etc/daemon.json"), "{\"mine\": true}").unwrap();
+    fs::write(ground.path("etc/ferry/notes.txt"), "the operator's").unwrap();
+    ground.take_back(None).await.unwrap();
+    assert_eq!(fs::read_to_string(ground.path("etc/daemon.json")).unwrap(), "{\"mine\": true}");
+    assert!(ground.path("etc/ferry/notes.txt").exists() && !ground.path("etc/ferry/config.yml").exists());
+    let report = report::write(&ground.run().unwrap()).unwrap();
+    let left: Vec<String> = report.with(Outcome::Left).map(|change| change.resource.to_string()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    let kept = report.by_hand.iter().find(|sentence| sentence.contains("is kept in")).unwrap();
+    let file = Path::new(kept.rsplit("kept in ").next().unwrap());
+    assert_eq!(fs::read_to_string(file).unwrap(), "{\n  \"debug\": true\n}\n");
+}
+
+#[tokio::test]
+async fn one_failure_holds_back_only_what_needs_it() {
+    let ground = Ground::new();
+    // Where the folder for certificates should be, somebody made a file after the plan was made.
+    let plan = ground.plan().await;
+    fs::create_dir(ground.path("etc/ferry")).unwrap();
+    fs::write(ground.path("etc/ferry/tls"), "in the way").unwrap();
+    let (run, journal) = RunFolder::begin(&ground.path("site.ferry"), &plan).unwrap();
+    apply(&ground.context(), &plan, &run, &journal, &Progress::default()).await.unwrap();
+    let report = report::read(&run).unwrap();
+    let names = |outcome| report.with(outcome).map(|change| change.resource.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(Outcome::Failed), [format!("folder {}", ground.path("etc/ferry/tls").display())]);
+    assert_eq!(
+        names(Outcome::NotTried),
+        [format!("certificates {}", ground.path("etc/ferry/tls").display())]
+    );
+    assert_eq!(names(Outcome::Done).len(), 4);
+}
+
+#[tokio::test]
+async fn secrets_stay_out_of_what_is_kept() {
+    let ground = Ground::new();
+    ground.apply(None).await.unwrap();
+    let run = ground.run().unwrap();
+    report::write(&run).unwrap();
+    let mut looked_at = 0;
+    for entry in fs::read_dir(run.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(
+                !text.contains("s3cret") && !text.contains("$2y$") && !text.contains("PRIVATE KEY"),
+                "{}",
+                path.display()
+            );
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at >= 4);
+}
