@@ -117,10 +117,11 @@ fn table(page: &mut Markup, class: &'static str, columns: &[&Words], inside: imp
     });
 }
 
-/// A list that is folded away until somebody opens it.
-fn folded(page: &mut Markup, summary: &Words, inside: impl FnOnce(&mut Markup)) {
+/// A list that is folded away until somebody opens it, and how many of its entries are nowhere else. On paper nobody can.
+fn folded(page: &mut Markup, summary: &Words, hidden: usize, inside: impl FnOnce(&mut Markup)) {
     page.class("details", "list", |page| {
         page.say("summary", summary);
         inside(page);
     });
+    page.class("p", "not-printed", |page| page.words(&words::sentence::not_printed(hidden)));
 }

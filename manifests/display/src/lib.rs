@@ -1,11 +1,13 @@
-//! What a run says while it works: events to bars, plain lines or JSON lines; failures and tables to text.
+//! What a run says while it works: events to bars, plain lines or JSON lines; failures and tables to text. And what it
+//! leaves behind: its report as HTML.
 //!
 //! 1. A program calls [`choose`] once, with what the command line asked for and what [`Environment`] allows, and gets
 //!    an [`Events`](ferry_model::event::Events) for the libraries and a [`Guard`].
 //! 2. Libraries send events; one renderer turns them into text on standard error.
 //! 3. The guard is dropped before the final message: it stops the renderer's thread, clears the bars and prints the
 //!    last stage's summary.
-//! 4. A failure that ends the run goes through [`write_failure`], or [`write_failure_json`] with `--output json`.
+//! 4. After a run, [`report_html`] makes the file that is printed, signed and kept.
+//! 5. A failure that ends the run goes through [`write_failure`], or [`write_failure_json`] with `--output json`.
 //!
 //! The renderers share one bookkeeper (`tally`), which alone knows what an event means for totals, rates and
 //! estimates. It takes the time as an argument, so that tests need not wait.

@@ -1,11 +1,10 @@
 //! Each change with what stood there before and what stands there now. What went wrong has a section of its own.
 
-use std::time::Duration;
-
 use ferry_model::report::{Change, Outcome, Report};
 use ferry_model::size::ByteSize;
 
 use super::markup::Markup;
+use super::time::span;
 use super::words::{self, sentence};
 use super::{MAX_FOLDED, diff, folded, section, state, table};
 
@@ -56,7 +55,7 @@ fn write_steps(page: &mut Markup, changes: &[&Change]) {
         }
     });
     if !rest.is_empty() {
-        folded(page, &sentence::further_steps(rest.len()), |page| {
+        folded(page, &sentence::further_steps(rest.len()), rest.len(), |page| {
             table(page, "steps brief", &columns, |page| {
                 page.element("tbody", |page| {
                     rest.iter().take(MAX_FOLDED).for_each(|change| write_in_brief(page, change));
@@ -79,7 +78,9 @@ fn write_step(page: &mut Markup, change: &Change) {
             page.words(&words::action(change.action));
             page.text(" ");
             page.element("b", |page| page.code(change.resource.as_str()));
-            page.class("div", "summary", |page| page.text(&change.summary));
+            if tells_more(change) {
+                page.class("div", "summary", |page| page.text(&change.summary));
+            }
             page.class("div", "reason", |page| page.text(&change.reason));
         });
         page.element("td", |page| state::write(page, change));
@@ -89,7 +90,10 @@ fn write_step(page: &mut Markup, change: &Change) {
         beneath(page, |page| {
             page.class("div", "failure", |page| {
                 page.class("p", "message", |page| page.text(&failure.message));
-                page.class("p", "detail", |page| page.words(&words::class(failure.class)));
+                page.class("p", "detail", |page| {
+                    page.words(&words::CLASS);
+                    page.words(&words::class(failure.class));
+                });
                 if !failure.hints.is_empty() {
                     page.class("p", "label", |page| page.words(&words::TRY));
                     page.element("ul", |page| {
@@ -102,6 +106,13 @@ fn write_step(page: &mut Markup, change: &Change) {
     if let Some(text) = &change.diff {
         beneath(page, |page| diff::write(page, text));
     }
+}
+
+/// Whether the summary is more than a verb before the name that stands above it already.
+fn tells_more(change: &Change) -> bool {
+    let name = change.resource.as_str().split_once(' ').map_or("", |(_, name)| name);
+    let rest = change.summary.strip_suffix(name).unwrap_or(&change.summary);
+    rest.split_whitespace().count() > 1
 }
 
 /// A row for what needs the table's width.
@@ -137,7 +148,7 @@ fn write_amounts(page: &mut Markup, change: &Change) {
             page.element("div", |page| page.text(&ByteSize(change.bytes).to_string()));
         }
         if let Some(duration) = change.duration_ms {
-            page.element("div", |page| page.text(&crate::duration(Duration::from_millis(duration))));
+            page.element("div", |page| page.text(&span(duration)));
         }
     });
 }
@@ -154,4 +165,37 @@ fn write_badge(page: &mut Markup, outcome: Outcome) {
         page.text(sign);
         page.words(&words::outcome(outcome));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use ferry_model::plan::{Action, ResourceId, State, StepId};
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_not_told_twice() {
+        for (summary, more) in [
+            ("push r:5000/a:1", false),
+            ("push r:5000/a:1 for two platforms", true),
+            ("replace what r:5000/a:1", true),
+            ("push r:5000/b:1 as r:5000/a:1", true),
+        ] {
+            let change = Change {
+                step: StepId(1),
+                action: Action::Create,
+                resource: ResourceId::new("image", "r:5000/a:1"),
+                summary: summary.into(),
+                reason: String::new(),
+                outcome: Outcome::Done,
+                before: State::Absent,
+                after: None,
+                diff: None,
+                bytes: 0,
+                duration_ms: None,
+                failure: None,
+            };
+            assert_eq!(tells_more(&change), more, "{summary}");
+        }
+    }
 }

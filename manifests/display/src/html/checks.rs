@@ -32,7 +32,7 @@ fn write_finding(page: &mut Markup, finding: Finding, checks: &[&Check]) {
     let (open, rest) = checks.split_at(checks.len().min(MAX_OPEN));
     write_table(page, finding, open);
     if !rest.is_empty() {
-        folded(page, &sentence::others(rest.len()), |page| {
+        folded(page, &sentence::others(rest.len()), rest.len(), |page| {
             write_table(page, finding, &rest[..rest.len().min(MAX_FOLDED)]);
             if rest.len() > MAX_FOLDED {
                 page.say("p", &sentence::left_out(rest.len() - MAX_FOLDED));

@@ -10,8 +10,10 @@ use super::markup::Markup;
 use super::words::{self, sentence};
 use super::{MAX_FOLDED, folded, picture, section, table};
 
-/// Entries that are listed openly.
-const MAX_OPEN: usize = 25;
+/// Entries that are all listed openly.
+const MAX_OPEN: usize = 60;
+/// Of more entries, only so many.
+const LARGEST: usize = 25;
 
 /// All entries of one kind.
 #[derive(Debug)]
@@ -101,16 +103,17 @@ fn share(part: u64, total: u64) -> String {
 fn write_entries(page: &mut Markup, groups: &[Group<'_>], count: usize) {
     let mut all: Vec<&Content> = groups.iter().flat_map(|group| group.contents.iter().copied()).collect();
     all.sort_by_key(|content| (Reverse(content.size), &content.name));
-    page.say("h3", &words::LARGEST);
-    write_table(page, &all[..all.len().min(MAX_OPEN)]);
-    if count > MAX_OPEN {
-        folded(page, &sentence::full_list(count), |page| {
-            write_table(page, &all[..count.min(MAX_FOLDED)]);
-            if count > MAX_FOLDED {
-                page.say("p", &sentence::left_out(count - MAX_FOLDED));
-            }
-        });
+    if count <= MAX_OPEN {
+        return write_table(page, &all);
     }
+    page.say("h3", &words::LARGEST);
+    write_table(page, &all[..LARGEST]);
+    folded(page, &sentence::full_list(count), count - LARGEST, |page| {
+        write_table(page, &all[..count.min(MAX_FOLDED)]);
+        if count > MAX_FOLDED {
+            page.say("p", &sentence::left_out(count - MAX_FOLDED));
+        }
+    });
 }
 
 fn write_table(page: &mut Markup, contents: &[&Content]) {

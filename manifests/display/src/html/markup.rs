@@ -76,7 +76,10 @@ impl Markup {
 
     /// Text, escaped and, where it is far too long, cut.
     pub(super) fn text(&mut self, text: &str) {
-        let end = text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(at, _)| at);
+        let end = match text.len() {
+            short @ ..=MAX_TEXT => short,
+            long => text.char_indices().nth(MAX_TEXT).map_or(long, |(at, _)| at),
+        };
         for c in text[..end].chars() {
             match c {
                 '&' => self.text.push_str("&amp;"),

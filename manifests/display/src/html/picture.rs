@@ -1,5 +1,7 @@
 //! The sizes of the bundle's contents as a picture: one tile for each entry, as large as its share, kind beside kind.
 
+use std::cmp::Reverse;
+
 use ferry_model::size::ByteSize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -13,7 +15,7 @@ pub(super) const PICTURE: Rectangle = Rectangle { x: 0.0, y: 0.0, width: 960.0, 
 /// Entries with a tile of their own. More could not be told apart.
 const MAX_TILES: usize = 150;
 /// Width of a Latin letter in the tiles' font; a Chinese character takes two.
-const LETTER: f64 = 6.3;
+const LETTER: f64 = 6.0;
 const LINE: f64 = 14.0;
 const MARGIN: f64 = 5.0;
 
@@ -115,6 +117,8 @@ fn draw_group(page: &mut Markup, group: &Group<'_>, area: Rectangle, smallest: u
     let size = rest.iter().fold(0_u64, |sum, content| sum.saturating_add(content.size));
     if size > 0 {
         tiles.push(Tile { name: None, count: rest.len(), size });
+        // Together they may be the largest; out of order, all others would become slivers.
+        tiles.sort_by_key(|tile| Reverse(tile.size));
     }
     let amounts: Vec<f64> = tiles.iter().map(|tile| amount(tile.size)).collect();
     page.class("g", colour(group.kind), |page| {
@@ -122,7 +126,10 @@ fn draw_group(page: &mut Markup, group: &Group<'_>, area: Rectangle, smallest: u
             // The first is the largest: it tells the kind for all.
             draw_tile(page, tile, area, (at == 0).then(|| words::kind(group.kind)).as_ref());
         }
-        draw_rectangle(page, "border", area);
+        // Around what is hardly there, a border would be all that is seen.
+        if area.width.min(area.height) > 4.0 {
+            draw_rectangle(page, "border", area);
+        }
     });
 }
 

@@ -1,12 +1,10 @@
 //! The head of the report: what was brought where, who vouches for it, and how it went, on the first page.
 
-use std::time::Duration;
-
 use ferry_model::report::{Finding, Outcome, Report, Severity, Signer};
 use ferry_model::size::ByteSize;
 
 use super::markup::Markup;
-use super::time::utc;
+use super::time::{span, utc};
 use super::words::{self, Words, sentence, verdict};
 
 /// Missing entries that are named.
@@ -140,7 +138,7 @@ fn write_strip(page: &mut Markup, report: &Report) {
 /// How long the run took, where its end is known.
 pub(super) fn run_time(report: &Report) -> Option<String> {
     let ended = report.ended?;
-    Some(crate::duration(Duration::from_millis(ended.saturating_sub(report.began))))
+    Some(span(ended.saturating_sub(report.began)))
 }
 
 fn write_facts(page: &mut Markup, report: &Report) {

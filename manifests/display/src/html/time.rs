@@ -1,4 +1,6 @@
-//! Points in time as text.
+//! Points and spans of time as text.
+
+use std::time::Duration;
 
 /// `2026-03-01 09:30:00 UTC`, from milliseconds since 1970. Which zone the site is in is not known.
 pub(super) fn utc(milliseconds: u64) -> String {
@@ -6,6 +8,14 @@ pub(super) fn utc(milliseconds: u64) -> String {
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// `12 ms`, `4.2 s`, `1 min 05 s`, from milliseconds.
+pub(super) fn span(milliseconds: u64) -> String {
+    if milliseconds < 1000 {
+        return format!("{milliseconds} ms");
+    }
+    crate::duration(Duration::from_millis(milliseconds))
 }
 
 /// Year, month and day of the Gregorian calendar, from days since 1970; Howard Hinnant's `civil_from_days`, whose years

@@ -1,7 +1,6 @@
 //! Where the time went: the slowest steps as bars along one axis. When each began is not on record, so all begin at zero.
 
 use std::cmp::Reverse;
-use std::time::Duration;
 
 use ferry_model::report::Report;
 use ferry_model::size::ByteSize;
@@ -9,6 +8,7 @@ use ferry_model::size::ByteSize;
 use super::contents::number;
 use super::markup::Markup;
 use super::summary::run_time;
+use super::time::span;
 use super::words::{self, sentence};
 use super::{section, table};
 
@@ -30,9 +30,16 @@ pub(super) fn write(page: &mut Markup, report: &Report) {
     section(page, "timings", &words::TIMINGS, |page| {
         page.class("p", "note", |page| {
             let run = run_time(report);
-            page.words(&sentence::slowest(shown, timed.len(), &text(sum), run.as_deref()));
+            page.words(&sentence::slowest(shown, timed.len(), &span(sum), run.as_deref()));
         });
-        let columns = [&words::STEP, &words::CHANGE, &words::TIME, &words::TIME, &words::BYTES, &words::RATE];
+        let columns = [
+            &words::STEP,
+            &words::CHANGE,
+            &words::axis(&span(longest)),
+            &words::TIME,
+            &words::BYTES,
+            &words::RATE,
+        ];
         table(page, "timings", &columns, |page| {
             page.element("tbody", |page| {
                 for (duration, change) in &timed[..shown] {
@@ -40,7 +47,7 @@ pub(super) fn write(page: &mut Markup, report: &Report) {
                         page.element("td", |page| page.text(&change.step.to_string()));
                         page.element("td", |page| page.code(change.resource.as_str()));
                         page.class("td", "bars", |page| draw_bar(page, *duration, longest));
-                        number(page, &text(*duration));
+                        number(page, &span(*duration));
                         number(page, &bytes(change.bytes));
                         number(page, &rate(change.bytes, *duration));
                     });
@@ -48,10 +55,6 @@ pub(super) fn write(page: &mut Markup, report: &Report) {
             });
         });
     });
-}
-
-fn text(milliseconds: u64) -> String {
-    crate::duration(Duration::from_millis(milliseconds))
 }
 
 fn bytes(bytes: u64) -> String {

@@ -55,7 +55,7 @@ words! {
     UNSIGNED = "Not signed. Nobody vouches for this bundle; only the digest of its catalog tells which one it is.",
         "未签名。没有签名者为该离线包背书，仅能凭清单摘要确认其身份。";
     UNCHECKED = "Signed, but the signature was not checked.", "已签名，但未校验签名。";
-    VERIFIED = "Signed, and the signature was checked.", "已签名，签名校验通过。";
+    VERIFIED = "Signed; the signature was checked and is valid.", "已签名，签名校验通过。";
     KEY = "Key", "密钥";
     COMMENT = "Signed comment", "签名注释";
     COMPLETE = "Nothing is missing.", "内容完整，无缺失。";
@@ -100,6 +100,7 @@ words! {
     NO_CHANGES = "Nothing was changed.", "没有任何变更。";
     LANGUAGE_NOTE = "Names, reasons and errors are shown as the program recorded them.",
         "名称、原因、错误信息等均按程序记录的原文显示。";
+    CLASS = "Kind of failure: ", "失败类型：";
     TRY = "What to try", "处理建议";
     // Timings.
     TIME = "Time", "耗时";
@@ -158,7 +159,7 @@ pub(super) fn finding(finding: Finding) -> Words {
     match finding {
         Finding::Passed => both("Passed", "通过"),
         Finding::Failed => both("Failed", "未通过"),
-        Finding::Unknown => both("Could not be checked (which is not “passed”)", "无法检查（不等于通过）"),
+        Finding::Unknown => both("Could not be checked (that is no pass)", "无法检查（不等于通过）"),
     }
 }
 
@@ -188,6 +189,11 @@ pub(super) fn kind(kind: &str) -> Words {
         "file" => both("file", "文件"),
         other => said(other.to_owned(), other.to_owned()),
     }
+}
+
+/// What a bar begins and ends with.
+pub(super) fn axis(end: &str) -> Words {
+    said(format!("0 – {end}"), format!("0 – {end}"))
 }
 
 /// `10,000`.
@@ -325,6 +331,16 @@ pub(super) mod sentence {
         )
     }
 
+    pub(in super::super) fn not_printed(count: usize) -> Words {
+        said(
+            format!(
+                "{} more in a list that was not open when this was printed; report.json holds them all.",
+                number(count)
+            ),
+            format!("另有 {} 项位于打印时未展开的列表中，完整列表见 report.json。", number(count)),
+        )
+    }
+
     pub(in super::super) fn left_out(count: usize) -> Words {
         said(
             format!("{} more left out here; report.json holds them all.", number(count)),
@@ -349,7 +365,7 @@ pub(super) mod sentence {
     pub(in super::super) fn failures_above(count: usize) -> Words {
         let (verb, noun) = if count == 1 { ("is", "step") } else { ("are", "steps") };
         said(
-            format!("{} {noun} that went wrong {verb} listed above, under “What failed”.", number(count)),
+            format!("{} {noun} that went wrong {verb} listed above, under \"What failed\".", number(count)),
             format!("另有 {} 个出错的步骤列于上文“失败项”。", number(count)),
         )
     }
@@ -359,12 +375,12 @@ pub(super) mod sentence {
         let chinese_run = run.map(|run| format!("，总耗时 {run}")).unwrap_or_default();
         said(
             format!(
-                "The {} slowest of {}. Steps run side by side: their times add up to {sum}{english_run}.",
+                "The {} slowest of {}. Steps may run side by side; their times add up to {sum}{english_run}.",
                 number(shown),
                 several(all, "timed step")
             ),
             format!(
-                "{} 个有计时的步骤中最慢的 {} 个。步骤并行执行，各步骤耗时累计 {sum}{chinese_run}。",
+                "{} 个有计时的步骤中最慢的 {} 个。步骤可并行执行，各步骤耗时累计 {sum}{chinese_run}。",
                 number(all),
                 number(shown)
             ),
