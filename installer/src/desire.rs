@@ -8,7 +8,7 @@ mod registry;
 use ferry_model::catalog::Catalog;
 use ferry_model::plan::{Resource, Space};
 
-pub use facts::{Facts, ImageFile};
+pub use facts::{Facts, GivenCertificate, ImageFile};
 pub use naming::Naming;
 
 use crate::Error;

@@ -1,13 +1,15 @@
 //! What only this machine and this bundle's file know, gathered beforehand so that all that follows is pure.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ferry_model::site::{Mode, Tls};
 use ferry_model::{Digest, ImageReference, Platform};
 
 use crate::Error;
 use crate::context::Context;
 use crate::export::host_platform;
+use crate::images::find_program;
 
 /// What only this machine and this bundle's file know.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,12 +18,16 @@ pub struct Facts {
     pub program: PathBuf,
     /// The bundle's file, absolute.
     pub bundle: PathBuf,
+    /// The digest of the bundle's catalog.
+    pub catalog: Digest,
     /// Bytes of the bundle's file, all volumes together.
     pub bundle_size: u64,
     /// The platform of this machine, for images that must run on it.
     pub platform: Platform,
     /// The registry's program in the bundle's image of it, where the mode needs that.
     pub registry_program: Option<ImageFile>,
+    /// The certificate and key that the site file gives, where it does.
+    pub certificate: Option<GivenCertificate>,
 }
 
 /// A file in an image of the bundle.
@@ -37,18 +43,50 @@ pub struct ImageFile {
     pub size: u64,
 }
 
+/// What a given certificate and its key are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenCertificate {
+    /// The digest of the certificate's file.
+    pub certificate: Digest,
+    /// The digest of the key's file.
+    pub key: Digest,
+}
+
 impl Facts {
     /// Of this machine, and the bundle and site of `context`.
     #[expect(clippy::unused_async, reason = "a site's registry may have to be asked what it is")]
     pub async fn gather(context: &Context) -> Result<Self, Error> {
-        let bundle = context.bundle()?;
-        let absolute = |path: PathBuf| fs::canonicalize(&path).map_err(Error::io("reading", path));
+        let (bundle, site) = (context.bundle()?, &context.site);
+        let program = std::env::current_exe().map_err(Error::io("finding", "this program"))?;
+        let platform = host_platform();
+        let registry = site.site.registry.as_ref();
+        let registry_program = match registry.map(|registry| &registry.mode) {
+            Some(Mode::Systemd(mode)) => Some(find_program(bundle, &mode.image, &platform)?),
+            _ => None,
+        };
+        let certificate = match registry.map(|registry| &registry.tls) {
+            Some(Tls::Given { certificate: Some((certificate, key)), .. }) => Some(GivenCertificate {
+                certificate: digest(&site.absolute(certificate))?,
+                key: digest(&site.absolute(key))?,
+            }),
+            _ => None,
+        };
         Ok(Self {
-            program: absolute(std::env::current_exe().map_err(Error::io("finding", "this program"))?)?,
-            bundle: absolute(bundle.path().to_owned())?,
+            program: absolute(&program)?,
+            bundle: absolute(bundle.path())?,
+            catalog: bundle.catalog_digest(),
             bundle_size: bundle.file_size(),
-            platform: host_platform(),
-            registry_program: None,
+            platform,
+            registry_program,
+            certificate,
         })
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    fs::canonicalize(path).map_err(Error::io("reading", path))
+}
+
+fn digest(path: &Path) -> Result<Digest, Error> {
+    fs::read(path).map(|bytes| Digest::of(&bytes)).map_err(Error::io("reading", path))
 }

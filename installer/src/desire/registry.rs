@@ -1,7 +1,9 @@
 //! The registry that a site shall have, and what shall be in it.
 
+mod config;
 mod docker;
 mod existing;
+mod files;
 mod kubernetes;
 mod marathon;
 mod proxy;

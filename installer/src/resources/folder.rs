@@ -15,13 +15,16 @@ use super::file::{local, mode_text, set_mode};
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::Context;
 
+/// The mode of a folder that is made where any would do.
+const USUAL: u32 = 0o755;
+
 impl Manage for Folder {
     fn wanted(&self) -> State {
-        State::present([("mode", mode_text(self.mode))])
+        State::present(self.mode.map(|mode| ("mode", mode_text(mode))))
     }
 
     fn summary(&self, action: Action) -> String {
-        format!("{action} folder {} ({})", self.path.display(), mode_text(self.mode))
+        format!("{action} folder {} ({})", self.path.display(), mode_text(self.mode.unwrap_or(USUAL)))
     }
 
     fn undo_summary(&self, before: &State) -> String {
@@ -35,18 +38,17 @@ impl Manage for Folder {
     }
 
     async fn observe(&self, _context: &Context) -> State {
+        let present = |metadata: &fs::Metadata| {
+            State::present(self.mode.map(|_| ("mode", mode_text(metadata.permissions().mode()))))
+        };
         match fs::symlink_metadata(&self.path) {
             Ok(metadata) if metadata.is_symlink() => match fs::metadata(&self.path) {
-                Ok(metadata) if metadata.is_dir() => {
-                    State::present([("mode", mode_text(metadata.permissions().mode()))])
-                }
+                Ok(metadata) if metadata.is_dir() => present(&metadata),
                 _ => State::Unknown {
                     reason: format!("{} is a link that leads to no folder", self.path.display()),
                 },
             },
-            Ok(metadata) if metadata.is_dir() => {
-                State::present([("mode", mode_text(metadata.permissions().mode()))])
-            }
+            Ok(metadata) if metadata.is_dir() => present(&metadata),
             Ok(_) => State::Unknown { reason: format!("{} is no folder", self.path.display()) },
             Err(error) if error.kind() == io::ErrorKind::NotFound => State::Absent,
             Err(error) => State::Unknown { reason: format!("{}: {error}", self.path.display()) },
@@ -54,12 +56,13 @@ impl Manage for Folder {
     }
 
     async fn apply(&self, _context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
+        let mode = self.mode.unwrap_or(USUAL);
         let made = || -> io::Result<()> {
-            match fs::DirBuilder::new().mode(self.mode).create(&self.path) {
+            match fs::DirBuilder::new().mode(mode).create(&self.path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            set_mode(&self.path, self.mode)
+            set_mode(&self.path, mode)
         };
         made().map_err(|error| local("making", &self.path, &error))
     }

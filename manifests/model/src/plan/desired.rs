@@ -52,8 +52,9 @@ pub enum Desired {
 pub struct Folder {
     /// Its absolute path.
     pub path: PathBuf,
-    /// Its permission bits.
-    pub mode: u32,
+    /// Its permission bits; absent where those of a folder that is there are right, whatever they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
     /// What becomes of its content when the folder is taken back.
     pub keep: Keep,
 }
