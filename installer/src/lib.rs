@@ -32,5 +32,6 @@ pub mod rollback;
 pub mod serve;
 pub mod session;
 pub mod site;
+pub mod starter;
 
 pub use error::Error;

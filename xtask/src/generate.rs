@@ -16,7 +16,7 @@ pub(crate) enum Mode {
 }
 
 /// The documents that have a schema.
-const SCHEMAS: [&str; 1] = ["spec"];
+const SCHEMAS: [&str; 2] = ["site", "spec"];
 
 pub(crate) fn generate(mode: Mode) -> Result<()> {
     for document in SCHEMAS {

@@ -186,7 +186,7 @@ pub struct S3 {
     pub login: Login,
 }
 
-/// As it is written: one of the three.
+/// Where images are kept: one of the three.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -12,7 +12,6 @@ use crate::host::{Host, RegistryAddress};
 
 /// The registry that images and charts go to.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "RegistryMapping")]
 pub struct Registry {
     /// Where everybody reaches it.
@@ -104,7 +103,7 @@ pub enum Paths {
     Flatten(String),
 }
 
-/// As it is written.
+/// The registry that images and charts go to.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -250,5 +249,15 @@ impl Paths {
                 if prefix.is_empty() { last.to_owned() } else { format!("{prefix}/{last}") }
             }
         }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Registry {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Registry".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        RegistryMapping::json_schema(generator)
     }
 }

@@ -18,7 +18,6 @@ pub struct Login {
 
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "SecretMapping", into = "SecretMapping")]
 pub enum SecretSource {
     /// An environment variable.
@@ -36,7 +35,7 @@ pub enum SecretSource {
     },
 }
 
-/// As it is written: one of the three.
+/// Where a secret is: one of the three.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -96,5 +95,15 @@ impl fmt::Display for SecretSource {
             Self::File(path) => write!(f, "file {}", path.display()),
             Self::Kubernetes { namespace, name, key } => write!(f, "key {key} of secret {namespace}/{name}"),
         }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for SecretSource {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretSource".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        SecretMapping::json_schema(generator)
     }
 }
