@@ -22,6 +22,8 @@ pub struct Context {
     pub site: SiteFile,
     /// Fetches passwords.
     pub secrets: Secrets,
+    /// Connections to the cluster.
+    pub clusters: cluster::Clusters,
     /// Told what happens.
     pub events: Events,
     options: Options,
@@ -42,7 +44,8 @@ impl Context {
     pub fn new(site: SiteFile, bundle: Option<Bundle>, options: Options, events: Events) -> Self {
         let cluster = cluster::Target::of(&site);
         let secrets = Secrets::new(site.folder(), cluster);
-        Self { bundle, site, secrets, events, options, clients: Mutex::default() }
+        let clusters = cluster::Clusters::default();
+        Self { bundle, site, secrets, clusters, events, options, clients: Mutex::default() }
     }
 
     /// The bundle, for resources that come out of one.
