@@ -78,7 +78,7 @@ fn decide(resource: &Resource, before: &State, waits: bool, follows: bool) -> De
 fn step(id: StepId, action: Action, resource: &Resource, before: State, after: Vec<StepId>) -> Step {
     let desired = &resource.desired;
     let moves = matches!(action, Action::Create | Action::Update);
-    let diff = desired.text().filter(|_| moves).and_then(|text| diff(&resource.id(), &before, text));
+    let diff = desired.text().filter(|_| moves).and_then(|text| diff(&resource.id(), &before, &text));
     Step {
         id,
         action,

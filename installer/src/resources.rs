@@ -17,6 +17,7 @@ mod project;
 mod rollout;
 mod unit;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ferry_model::event::Task;
@@ -24,6 +25,7 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Desired, State};
 use ferry_model::report::Failed;
 
+pub(crate) use endpoint::is_registry;
 pub(crate) use image::push_images;
 pub(crate) use kept::Kept;
 
@@ -41,7 +43,7 @@ pub(crate) trait Manage {
     fn undo_summary(&self, before: &State) -> String;
 
     /// Its new text, where a change of it can be shown to anybody.
-    fn text(&self) -> Option<&str> {
+    fn text(&self) -> Option<Cow<'_, str>> {
         None
     }
 
@@ -127,7 +129,7 @@ impl Manage for Desired {
         each_kind!(self, thing => thing.undo_summary(before))
     }
 
-    fn text(&self) -> Option<&str> {
+    fn text(&self) -> Option<Cow<'_, str>> {
         each_kind!(self, thing => thing.text())
     }
 

@@ -1,5 +1,6 @@
 //! Files of this machine: written whole or not at all, and never readable by others for a moment that they should not be.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
@@ -50,9 +51,9 @@ impl Manage for File {
         }
     }
 
-    fn text(&self) -> Option<&str> {
+    fn text(&self) -> Option<Cow<'_, str>> {
         match &self.content {
-            Content::Text { text } => Some(text),
+            Content::Text { text } => Some(text.into()),
             Content::Image { .. } | Content::Copy { .. } => None,
         }
     }
