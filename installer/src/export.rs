@@ -12,6 +12,7 @@ mod find;
 mod format;
 
 pub use archive::{Archive, ArchiveReader};
+pub(crate) use contents::choose;
 pub use contents::{Choice, host_platform};
 pub use error::ExportError;
 pub use find::find_image;

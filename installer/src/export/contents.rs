@@ -43,7 +43,7 @@ pub fn host_platform() -> Platform {
 }
 
 /// The one manifest that is wanted.
-pub(super) fn choose<'a>(image: &'a Image, platform: Option<&Platform>) -> Result<&'a Manifest, ExportError> {
+pub(crate) fn choose<'a>(image: &'a Image, platform: Option<&Platform>) -> Result<&'a Manifest, ExportError> {
     // `Bundle::open` refuses catalogs with an image that lacks its root.
     let root = image.root().expect("each image has its root manifest");
     let is_index = root.blobs.is_empty() && image.manifests.len() > 1;
