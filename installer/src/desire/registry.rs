@@ -9,6 +9,7 @@ mod marathon;
 mod proxy;
 mod serve;
 mod systemd;
+mod unit;
 
 use ferry_model::catalog::Catalog;
 use ferry_model::host::RegistryAddress;

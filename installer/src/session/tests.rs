@@ -56,7 +56,7 @@ impl Ground {
     fn desire(&self) -> Desire {
         let folder = |name: &str| {
             Resource::new(
-                Desired::Folder(Folder { path: self.path(name), mode: 0o750, keep: Keep::Everything }),
+                Desired::Folder(Folder { path: self.path(name), mode: Some(0o750), keep: Keep::Everything }),
                 "it holds the rest",
             )
         };
