@@ -202,25 +202,13 @@ fn read_look(look: &Look, names: &[Host]) -> Seen {
     let body = String::from_utf8_lossy(&look.body);
     Seen {
         status: look.status,
-        is_registry: is_registry(look),
+        is_registry: crate::resources::is_registry(look),
         server: (!server.is_empty()).then(|| server.join(", ")),
         location: look.header("location").map(|location| location.chars().take(200).collect()),
         // Go's words, and nginx's.
         wants_tls: look.status == 400 && (body.contains("HTTPS server") || body.contains("HTTPS port")),
         ahead,
         certificate: look.certificate.as_ref().map(|der| certificate::read(der, names)),
-    }
-}
-
-/// Whether an answer to `/v2/` is a registry's: its header, or for want of that its way to say that one must log in.
-fn is_registry(look: &Look) -> bool {
-    let has_header = look.header("docker-distribution-api-version").is_some();
-    let body: Option<serde_json::Value> = serde_json::from_slice(&look.body).ok();
-    let has_envelope = body.is_some_and(|body| body["errors"].is_array());
-    match look.status {
-        200 => has_header,
-        401 => look.header("www-authenticate").is_some() && (has_header || has_envelope),
-        _ => false,
     }
 }
 

@@ -88,7 +88,7 @@ async fn ask(endpoint: &Endpoint, context: &Context) -> Result<(), Failed> {
 }
 
 /// `200` or `401`, said as the distribution spec has it: with the API's version in the head, or with its error envelope.
-fn is_registry(look: &Look) -> bool {
+pub(crate) fn is_registry(look: &Look) -> bool {
     let envelope = || {
         serde_json::from_slice::<serde_json::Value>(&look.body).is_ok_and(|body| body["errors"].is_array())
     };

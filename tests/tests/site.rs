@@ -1,0 +1,218 @@
+//! A whole site: one site file, a plan, its application, its proof, its report, and the way back. With a registry that is
+//! there already.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ferry_tests::corpus::Corpus;
+use ferry_tests::parts::{self, DockerRegistry, RegistrySetup};
+use ferry_tests::process::Program;
+use ferry_tests::proxy::Proxy;
+use ferry_tests::random::Random;
+use ferry_tests::registry::{Kind, Registry, Setup};
+use ferry_tests::workspace::{Sample, Workspace};
+use serde_json::Value;
+
+const PASSWORD: &str = "correct-horse-battery";
+
+/// Writes `site.yaml` with this registry section.
+fn site(workspace: &Workspace, registry: &str) -> Result<()> {
+    let head = "apiVersion: ferry/v1\nkind: Site\nname: dc1\nregistry:\n";
+    workspace.write("site.yaml", format!("{head}{registry}")).map(drop)
+}
+
+fn plain(workspace: &Workspace, host: &str) -> Result<()> {
+    site(workspace, &format!("  address: {host}\n  existing: {{}}\n  plainHttp: true\n"))
+}
+
+fn installer(workspace: &Workspace, arguments: &[&str]) -> Program {
+    workspace.installer().args(arguments).env("REGISTRY_PASSWORD", PASSWORD)
+}
+
+#[test]
+fn a_registry_with_tls_and_login_gets_everything_and_gives_it_back() -> Result<()> {
+    if !parts::ready(&["docker-registry", "htpasswd", "skopeo"]) {
+        return Ok(());
+    }
+    let sample = Sample::built(Corpus::small(301, 60_000))?;
+    let workspace = &sample.workspace;
+    let login = Some(("ferry".to_owned(), PASSWORD.to_owned()));
+    let registry = DockerRegistry::start(&RegistrySetup { tls: true, login, ..RegistrySetup::default() })?;
+    let (host, authority) = (registry.host(), registry.authority().display());
+    let login = "{user: ferry, password: {env: REGISTRY_PASSWORD}}";
+    site(
+        workspace,
+        &format!("  address: {host}\n  existing: {{}}\n  authority: {authority}\n  login: {login}\n  prefix: mirror\n"),
+    )?;
+    let run = |arguments: &[&str]| installer(workspace, arguments);
+
+    run(&["plan", "bundle", "--detailed-exitcode"]).fail_with(4)?.prints(&format!("{host}/mirror/"))?;
+    let applied = run(&["apply", "bundle", "--output", "json"]).succeed()?.json()?;
+    let changes = applied["changes"].as_array().map_or(0, Vec::len);
+    ensure!(changes >= sample.corpus.images.len() + sample.corpus.charts.len(), "{applied:#}");
+    ensure!(applied["changes"].as_array().is_some_and(|all| all.iter().all(|change| change["outcome"] == "done")));
+    run(&["apply", "bundle"]).succeed()?.prints("nothing to do")?;
+    run(&["plan", "bundle", "--detailed-exitcode"]).succeed()?;
+    run(&["status"]).succeed()?.prints("done")?;
+
+    run(&["rollback"]).succeed()?.prints("undone")?;
+    let image = sample.corpus.images[0].name();
+    let gone = parts::skopeo()
+        .args(["inspect", "--tls-verify=false", "--creds"])
+        .arg(format!("ferry:{PASSWORD}"))
+        .arg(format!("docker://{host}/mirror/{image}"))
+        .run()?;
+    ensure!(gone.code != Some(0), "{gone}");
+    run(&["status"]).succeed()?.prints("undone")?;
+    secret_is_nowhere(workspace)
+}
+
+/// The password is in no file of the state folder and in no output that tests have seen.
+fn secret_is_nowhere(workspace: &Workspace) -> Result<()> {
+    let mut folders = vec![workspace.path("site.ferry")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+                ensure!(!text.contains(PASSWORD), "the password is in {}", path.display());
+                files += 1;
+            }
+        }
+    }
+    ensure!(files > 4, "only {files} files were looked at");
+    Ok(())
+}
+
+#[test]
+fn a_second_apply_only_asks() -> Result<()> {
+    let sample = Sample::built(Corpus::small(302, 40_000))?;
+    let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
+    plain(workspace, &registry.host())?;
+    installer(workspace, &["apply", "bundle"]).succeed()?;
+    registry.reset_counts();
+    installer(workspace, &["apply", "bundle"]).succeed()?.prints("nothing to do")?;
+    let counts = registry.counts();
+    ensure!(counts.bytes_received == 0, "{counts:?}");
+    for kind in [Kind::UploadStart, Kind::ManifestPut] {
+        ensure!(counts.of(kind) == 0, "{counts:?}");
+    }
+    ensure!(!workspace.path("site.ferry/runs/0002").exists(), "a run of nothing");
+    Ok(())
+}
+
+#[test]
+fn a_reviewed_plan_is_taken_exactly_or_not_at_all() -> Result<()> {
+    let sample = Sample::built(Corpus::small(303, 20_000))?;
+    let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
+    plain(workspace, &registry.host())?;
+    let run = |arguments: &[&str]| installer(workspace, arguments);
+    run(&["plan", "bundle", "-o", "plan.json"]).succeed()?;
+
+    // Somebody pushes one of the images meanwhile.
+    let image = &sample.corpus.images[0];
+    registry.load(image);
+    let refused = run(&["apply", "bundle", "plan.json"]).fail_with(1)?;
+    refused.says("has changed since the plan was made")?.says(&image.name())?;
+    ensure!(!workspace.path("site.ferry/runs").exists(), "it was begun");
+
+    registry.clear();
+    run(&["apply", "bundle", "plan.json"]).succeed()?;
+    let plan: Value = serde_json::from_slice(&fs::read(workspace.path("plan.json"))?)?;
+    let ran: Value = serde_json::from_slice(&fs::read(workspace.path("site.ferry/runs/0001/plan.json"))?)?;
+    ensure!(plan == ran, "other steps were taken");
+    run(&["apply", "bundle", "plan.json"]).fail_with(1)?.says("has changed")?;
+
+    // The site file is part of it.
+    registry.clear();
+    run(&["plan", "bundle", "-o", "plan.json"]).succeed()?;
+    let text = fs::read_to_string(workspace.path("site.yaml"))?;
+    workspace.write("site.yaml", format!("{text}  prefix: other\n"))?;
+    run(&["apply", "bundle", "plan.json"]).fail_with(1)?.says("site file was edited")?;
+    Ok(())
+}
+
+#[test]
+fn one_image_that_fails_does_not_stop_the_others() -> Result<()> {
+    let sample = Sample::built(Corpus::small(304, 20_000))?;
+    let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
+    plain(workspace, &registry.host())?;
+    let bad = sample.corpus.images[0].repository.clone();
+    let refused = bad.clone();
+    registry.fail_when(move |kind, path, _| {
+        (kind == Kind::ManifestPut && path.contains(&refused)).then_some(http_status(403))
+    });
+    let failed = installer(workspace, &["apply", "bundle"]).fail_with(1)?;
+    failed.prints(&bad)?.prints("next:")?;
+    installer(workspace, &["status"]).fail_with(1)?.prints("failed")?;
+    registry.heal();
+    installer(workspace, &["apply", "bundle"]).succeed()?;
+    installer(workspace, &["apply", "bundle"]).succeed()?.prints("nothing to do")?;
+    Ok(())
+}
+
+fn http_status(code: u16) -> axum::http::StatusCode {
+    axum::http::StatusCode::from_u16(code).unwrap_or_default()
+}
+
+#[test]
+fn killed_anywhere_it_goes_on_to_the_same_end() -> Result<()> {
+    let sample = Sample::built(Corpus::small(305, 300_000))?;
+    let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
+    let proxy = Proxy::start(&registry.host());
+    proxy.slow_down(Duration::from_millis(2));
+    plain(workspace, &proxy.host())?;
+    let apply = installer(workspace, &["apply", "bundle"]);
+    let usual = apply.succeed()?.elapsed;
+    let right = registry.content();
+    let mut random = Random::new(305);
+    for _ in 0..25 {
+        registry.clear();
+        fs::remove_dir_all(workspace.path("site.ferry"))?;
+        for _ in 0..2 {
+            apply.kill_after(usual * u32::try_from(random.below(1000))? / 1000)?;
+        }
+        apply.succeed()?;
+        ensure!(registry.content() == right, "another end");
+        installer(workspace, &["status"]).succeed()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn two_runs_at_once_are_kept_apart() -> Result<()> {
+    let sample = Sample::built(Corpus::small(306, 2_000_000))?;
+    let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
+    let proxy = Proxy::start(&registry.host());
+    proxy.slow_down(Duration::from_millis(50));
+    plain(workspace, &proxy.host())?;
+    let apply = installer(workspace, &["apply", "bundle"]);
+    let first = apply.start()?;
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !workspace.path("site.ferry/runs/0001/journal.jsonl").exists() {
+        ensure!(std::time::Instant::now() < deadline, "the first did not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    apply.fail_with(1)?.says("another run")?.says(&first.id().to_string())?;
+    drop(first);
+    // Its process is gone, and the lock with it.
+    apply.succeed()?;
+    Ok(())
+}
+
+#[test]
+fn a_wrong_site_file_is_refused_with_its_place() -> Result<()> {
+    let sample = Sample::built(Corpus::small(307, 1_000))?;
+    let workspace = &sample.workspace;
+    site(workspace, "  address: registry.corp:5000\n  existng: {}\n")?;
+    installer(workspace, &["plan", "bundle"]).fail_with(1)?.says("site.yaml:6:3")?.says("did you mean `existing`?")?;
+    site(workspace, "  address: 127.0.0.1:1\n  existing: {}\n  plainHttp: true\n")?;
+    installer(workspace, &["plan", "bundle"]).fail_with(1)?.says("does not answer")?;
+    site(workspace, "  address: 127.0.0.1:1\n  existing: {}\n  flatten: true\n  names: {'docker.io/library/a:1': 'x:1'}\n")?;
+    installer(workspace, &["status"]).succeed()?.prints("no run yet")?;
+    Ok(())
+}
