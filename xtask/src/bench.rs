@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: Ferry against other tools on a corpus like a real one, in one run on one machine, so that the
 //! ratios mean something elsewhere.
 
+mod site;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -92,6 +94,8 @@ impl Bench {
 
         headline("pushing into an empty docker-registry");
         self.push(&bundle, &images)?;
+        let smallest = images.last().context("there are images")?;
+        self.site(&source.host, smallest)?;
         println!(
             "\n{} images, bundle {:.1} MB; build wrote {:.3} of that to disk (aim 1.02)",
             images.len(),
@@ -283,7 +287,7 @@ impl Bench {
             );
         }
         println!(
-            "\nAims: open under 0.05 s, second push under 0.3 s, memory under 64 MiB for every row of ferry."
+            "\nAims: open under 0.05 s, second push under 0.3 s, second apply under 1 s, memory under 64 MiB for every row of ferry."
         );
     }
 }
