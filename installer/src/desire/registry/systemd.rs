@@ -76,7 +76,7 @@ pub(super) fn bring_up(desire: &mut Desire, ground: &Ground<'_>, mode: &Systemd)
 }
 
 /// Bytes of all images, each blob once. Charts are too small to count.
-fn bytes_to_store(ground: &Ground<'_>) -> u64 {
+pub(super) fn bytes_to_store(ground: &Ground<'_>) -> u64 {
     let manifests = ground.catalog.images.iter().flat_map(ferry_model::catalog::Image::all_manifests);
     let needed: BTreeSet<_> = manifests.flat_map(|manifest| manifest.blobs.iter()).collect();
     ground.catalog.blobs.iter().filter(|blob| needed.contains(&blob.digest)).map(|blob| blob.size).sum()

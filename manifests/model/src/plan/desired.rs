@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::ResourceId;
 use crate::host::{Host, RegistryAddress};
-use crate::site::Login;
+use crate::site::{Login, SecretSource};
 use crate::{Digest, ImageReference};
 
 /// What a resource shall be.
@@ -110,6 +110,8 @@ pub struct DaemonImage {
     pub image: ImageReference,
     /// The digest of the image's config, which is its id.
     pub config: Digest,
+    /// Bytes of its config and layers.
+    pub size: u64,
     /// What the daemon shall call it.
     pub tag: String,
 }
@@ -124,10 +126,15 @@ pub struct Container {
     pub name: String,
     /// The image that it runs, by the daemon's name of it.
     pub image: String,
+    /// The digest of that image's config, which is its id.
+    pub config: Digest,
     /// What it is started with.
     pub command: Vec<String>,
     /// Environment variables.
     pub environment: BTreeMap<String, String>,
+    /// Environment variables that are secrets: where each is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretSource>,
     /// Files and folders of the host in the container: `/host/path:/container/path[:ro]`.
     pub binds: Vec<String>,
     /// The port that is open on the host.
