@@ -4,6 +4,7 @@
 mod apply;
 mod completion;
 mod export;
+mod init;
 mod plan;
 mod preflight;
 mod push;
@@ -44,6 +45,7 @@ enum Command {
     Inspect(InspectArgs),
     #[command(after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub")]
     Verify(VerifyArgs),
+    Init(init::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
@@ -77,6 +79,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Inspect(args) => Ok(args.run(&global.output)?),
         Command::Verify(args) => Ok(args.run(&global.output)?),
         Command::Preflight(args) => preflight::run(&args, global),
+        Command::Init(args) => init::run(&args, global),
         Command::Plan(args) => plan::run(&args, global),
         Command::Apply(args) => apply::run(&args, global),
         Command::Status(args) => status::run(&args, global),

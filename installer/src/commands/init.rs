@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use ferry_bundle::Bundle;
 use ferry_bundle::cli::TrustArgs;
+use ferry_model::event::Events;
 use ferry_model::failure::ExitCode;
 
+use super::{Global, block_on};
 use crate::Error;
+use crate::cluster::{Node, Target};
 use crate::starter::{Known, starter};
 
 /// Print a commented site file to start from, filled in from the bundle and the cluster
@@ -20,20 +23,28 @@ pub(super) struct Args {
     bundle: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
+    /// Look at this cluster. Default: `KUBECONFIG`, then `~/.kube/config`, where there is one.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// Write it to this file, which must not be there yet.
     #[arg(long = "output-file", short = 'o', value_name = "FILE")]
     to: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let bundle = match &args.bundle {
         Some(path) => Some(Bundle::open(path, &args.trust.trust()?)?),
         None => None,
     };
+    let (events, guard) = global.output.renderer();
+    let found = block_on(look(args, &events))?;
+    drop(guard);
+    let (cluster, nodes) = found.unwrap_or_default();
     let known = Known {
         catalog: bundle.as_ref().map(Bundle::catalog),
         address: own_address().map(|address| address.to_string()),
-        ..Known::default()
+        cluster: (!cluster.1.is_empty()).then_some(cluster),
+        nodes,
     };
     let text = starter(&known);
     match &args.to {
@@ -46,6 +57,36 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// A cluster's kubeconfig and version, and its nodes.
+type Found = ((String, String), Vec<(String, Option<String>)>);
+
+/// Looks at the cluster where there is a kubeconfig. One that does not answer is only worth a warning, unless it was named.
+async fn look(args: &Args, events: &Events) -> Result<Option<Found>, Error> {
+    let default = || {
+        let named = std::env::var_os("KUBECONFIG").map(PathBuf::from);
+        named.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".kube/config")))
+    };
+    let Some(path) =
+        args.kubeconfig.clone().or_else(default).filter(|path| args.kubeconfig.is_some() || path.exists())
+    else {
+        return Ok(None);
+    };
+    let target = Target { kubeconfig: Some(path.clone()), context: None };
+    let seen = async { target.connect().await?.summary().await }.await;
+    match seen {
+        Ok(summary) => {
+            let address = |node: &Node| (node.name.clone(), node.addresses.first().cloned());
+            let nodes = summary.nodes.iter().map(address).collect();
+            Ok(Some(((path.display().to_string(), summary.version), nodes)))
+        }
+        Err(failed) if args.kubeconfig.is_some() => Err(failed.into()),
+        Err(failed) => {
+            events.warn(format!("the cluster of {} is left out: {failed}", path.display()));
+            Ok(None)
+        }
+    }
 }
 
 /// The address that this machine has towards others. Nothing is sent: a datagram socket only looks up its route.
