@@ -4,7 +4,7 @@
 //! What the tests in `tests/tests/` are made of:
 //!
 //! 1. [`corpus`] makes sample images, charts and runtimes, the same bytes for the same seed;
-//! 2. [`registry`] and [`files`] are in-process servers that count what they are asked and lie on request;
+//! 2. [`registry`], [`files`] and [`cluster`] are in-process servers that count what they are asked and lie on request;
 //! 3. [`proxy`] stands in front of any HTTP server and injects seeded faults;
 //! 4. [`parts`] starts real ones: docker-registry, dockerd, containerd, helm, skopeo, and whole machines
 //!    under systemd, on an air-gapped network;
@@ -15,6 +15,7 @@
 //!
 //! Everything that is started here ends when its handle is dropped, and also when the test process is killed.
 
+pub mod cluster;
 pub mod corpus;
 pub mod files;
 pub mod forge;

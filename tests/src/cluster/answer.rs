@@ -1,0 +1,154 @@
+//! Requests and answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+
+use super::kinds::{Kind, Route, groups, resources, route};
+use super::store::{Refusal, Store};
+use super::{Inner, TOKEN, VERSION};
+
+/// What a request is about.
+struct Asked {
+    method: Method,
+    query: BTreeMap<String, String>,
+    content: String,
+    body: Value,
+}
+
+pub(super) async fn answer(inner: Option<Arc<Inner>>, request: Request<Body>) -> Response<Body> {
+    let Some(inner) = inner else {
+        return refuse(&Refusal::new(503, "ServiceUnavailable", "shutting down"));
+    };
+    let (parts, body) = request.into_parts();
+    let header = |name: &str| {
+        parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    if header("authorization") != format!("Bearer {TOKEN}") {
+        return refuse(&Refusal::new(401, "Unauthorized", "Unauthorized"));
+    }
+    if parts.method != Method::GET {
+        inner.writes().push(format!("{} {}", parts.method, parts.uri.path()));
+    }
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return refuse(&Refusal::new(400, "BadRequest", error.to_string())),
+    };
+    let body = match serde_json::from_slice(if body.is_empty() { b"null" } else { &body }) {
+        Ok(body) => body,
+        Err(error) => return refuse(&Refusal::new(400, "BadRequest", error.to_string())),
+    };
+    let pairs = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let query = pairs.map(|(name, value)| (name.to_owned(), unescape(value))).collect();
+    let asked = Asked { method: parts.method, query, content: header("content-type"), body };
+    let found = match route(parts.uri.path()) {
+        Some(route) => carry_out(&mut inner.store(), &route, asked),
+        None => Err(Refusal::new(404, "NotFound", "the server could not find the requested resource")),
+    };
+    match found {
+        Ok((status, body)) => json_answer(status, &body),
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+fn carry_out(store: &mut Store, route: &Route, asked: Asked) -> Result<(u16, Value), Refusal> {
+    let manager = asked.query.get("fieldManager").map_or("unknown", String::as_str);
+    let text = |name: &str| asked.query.get(name).map_or("", String::as_str);
+    let answer = match (asked.method.as_str(), route) {
+        ("GET", Route::Version) => json!({"major": "1", "minor": "20", "gitVersion": VERSION}),
+        ("GET", Route::Core) => json!({"kind": "APIVersions", "versions": ["v1"]}),
+        ("GET", Route::Groups) => groups(),
+        ("GET", Route::Resources(version)) => resources(version),
+        ("GET", Route::List(kind, namespace)) => store.list(kind, namespace, text("labelSelector")),
+        ("GET", Route::Object(kind, namespace, name)) => store.get(kind, namespace, name)?,
+        ("POST", Route::List(kind, namespace)) => {
+            return Ok((201, store.create(kind, namespace, asked.body, manager)?));
+        }
+        ("PUT", Route::Object(kind, namespace, name)) => {
+            store.replace(kind, namespace, name, asked.body.clone(), manager)?
+        }
+        ("PATCH", Route::Object(kind, namespace, name)) => patch(store, kind, namespace, name, &asked)?,
+        ("DELETE", Route::Object(kind, namespace, name)) => {
+            let policy = asked.body.get("propagationPolicy").and_then(Value::as_str);
+            if policy.is_some_and(|policy| policy != "Background") {
+                return Err(Refusal::new(422, "Invalid", "only propagationPolicy Background is there"));
+            }
+            store.delete(kind, namespace, name)?
+        }
+        _ => return Err(Refusal::new(405, "MethodNotAllowed", "the server does not allow this method")),
+    };
+    Ok((200, answer))
+}
+
+fn patch(
+    store: &mut Store,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    asked: &Asked,
+) -> Result<Value, Refusal> {
+    let manager = asked.query.get("fieldManager");
+    match asked.content.as_str() {
+        "application/apply-patch+yaml" => {
+            let manager = manager
+                .ok_or_else(|| Refusal::new(400, "BadRequest", "fieldManager is required for apply patch"))?;
+            if asked.body["apiVersion"] != kind.version || asked.body["kind"] != kind.name {
+                return Err(Refusal::new(400, "BadRequest", "the object is of another kind than the path"));
+            }
+            if asked.body["metadata"].get("managedFields").is_some() {
+                return Err(Refusal::new(400, "BadRequest", "metadata.managedFields must be nil"));
+            }
+            let force = asked.query.get("force").is_some_and(|force| force == "true");
+            store.apply(kind, namespace, name, &asked.body, manager, force)
+        }
+        "application/merge-patch+json" => {
+            store.merge(kind, namespace, name, &asked.body, manager.map_or("unknown", String::as_str))
+        }
+        other => Err(Refusal::new(415, "UnsupportedMediaType", format!("{other} is not supported"))),
+    }
+}
+
+fn refuse(refusal: &Refusal) -> Response<Body> {
+    let reason = if refusal.reason == "Conflict" { "FieldManagerConflict" } else { "FieldValueInvalid" };
+    let causes: Vec<Value> = refusal
+        .causes
+        .iter()
+        .map(|(field, message)| json!({"reason": reason, "field": field, "message": message}))
+        .collect();
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": refusal.message, "reason": refusal.reason, "details": {"causes": causes}, "code": refusal.code});
+    json_answer(refusal.code, &body)
+}
+
+fn json_answer(status: u16, body: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = axum::http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(axum::http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// Percent escapes of a query.
+fn unescape(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut plain = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                at += 3;
+            }
+            None => {
+                plain.push(if bytes[at] == b'+' { b' ' } else { bytes[at] });
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
