@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use ferry_display::printable;
+use ferry_model::plan::Action;
 use ferry_model::report::{Outcome, Report};
 use serde::Serialize;
 
@@ -100,7 +101,7 @@ fn run_status(run: &RunFolder, report: &Report, undo: Undo) -> RunStatus {
         bundle: format!("{} {}", report.identity.bundle, report.identity.version),
         state,
         began: report.began,
-        done: report.with(Outcome::Done).count(),
+        done: report.with(Outcome::Done).filter(|change| change.action != Action::Check).count(),
         failed,
         failures: failures.collect(),
     }
