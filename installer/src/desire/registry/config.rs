@@ -46,7 +46,7 @@ pub(super) fn registry_config(settings: &ConfigSettings) -> String {
         log: Log { level: "info" },
         storage: StorageSection {
             filesystem,
-            s3: s3.map(|s3| Bucket {
+            s3: s3.map(|s3| S3Section {
                 region: &s3.region,
                 regionendpoint: &s3.endpoint,
                 bucket: &s3.bucket,
@@ -100,7 +100,7 @@ struct StorageSection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     filesystem: Option<Filesystem>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    s3: Option<Bucket<'a>>,
+    s3: Option<S3Section<'a>>,
     cache: Cache,
     delete: Delete,
     /// Clients of a closed network may not reach the bucket.
@@ -113,7 +113,7 @@ struct Filesystem {
 }
 
 #[derive(Serialize)]
-struct Bucket<'a> {
+struct S3Section<'a> {
     region: &'a str,
     regionendpoint: &'a str,
     bucket: &'a str,

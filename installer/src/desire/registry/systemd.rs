@@ -27,7 +27,7 @@ pub(super) fn bring_up(desire: &mut Desire, ground: &Ground<'_>, mode: &Systemd)
     let common = common(desire, ground)?;
     let storage = ground.site.absolute(&mode.storage);
     let reason = "the registry keeps images there";
-    let storage_id = add_folder(desire, &storage, Some(0o755), Keep::ForeignImages, reason);
+    let storage_id = add_folder(desire, &storage, None, Keep::ForeignImages, reason);
     desire.space.push(Space { folder: storage.clone(), bytes: bytes_to_store(ground) });
 
     let programs = Path::new(PROGRAMS);

@@ -34,11 +34,11 @@ pub(super) struct UnitFile<'a> {
 impl UnitFile<'_> {
     /// Its text.
     pub(super) fn text(&self) -> Result<String, Error> {
-        let mut command = vec![quoted(&self.path_for_all(self.program)?)?];
+        let mut command = vec![quoted(&path_for_all(self.program)?)?];
         for argument in &self.arguments {
             command.push(argument_quoted(argument)?);
         }
-        let storage = self.storage.map(|path| self.path_for_all(path)).transpose()?;
+        let storage = self.storage.map(path_for_all).transpose()?;
         let storage = storage.map(|path| quoted(&path)).transpose()?.unwrap_or_default();
         // Whether a `%` means itself here depends on the version; such a path is not waited for.
         let mounts = self.mounts.iter().filter_map(|path| path.to_str()).filter(|path| !path.contains('%'));
@@ -62,14 +62,6 @@ impl UnitFile<'_> {
         paths.into_iter().any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"))
     }
 
-    /// A path where some versions of systemd replace `%` and others do not.
-    fn path_for_all(&self, path: &Path) -> Result<String, Error> {
-        match path.to_str() {
-            Some(text) if !text.contains(['%', '$']) => Ok(text.to_owned()),
-            _ => Err(unfit(&path.to_string_lossy())),
-        }
-    }
-
     /// Adds the file and the unit, which is restarted when the file or one of `follows` changes. Gives the unit.
     pub(super) fn add(&self, desire: &mut Desire, follows: Vec<ResourceId>) -> Result<ResourceId, Error> {
         let name = unit_name(self.name)?;
@@ -81,6 +73,14 @@ impl UnitFile<'_> {
             "the registry runs now and after each boot of this machine",
         );
         Ok(push(desire, unit.following([file]).following(follows)))
+    }
+}
+
+/// A path where some versions of systemd replace `%` and others do not.
+fn path_for_all(path: &Path) -> Result<String, Error> {
+    match path.to_str() {
+        Some(text) if !text.contains(['%', '$']) => Ok(text.to_owned()),
+        _ => Err(unfit(&path.to_string_lossy())),
     }
 }
 
