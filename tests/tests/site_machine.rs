@@ -18,7 +18,11 @@ const USER: &str = "ferry";
 const PASSWORD: &str = "correct-horse-battery";
 const INSTALLER: &str = "/opt/ferry/ferry-installer";
 const BUNDLE: &str = "/data/my bundle";
+const UNIT: &str = "/etc/systemd/system/ferry-registry.service";
 const SITE: &str = "/srv/ferry/site.yaml";
+
+/// The checks that would have seen the taken port before.
+const CHECKS: &str = "registry-port,registry-here,registry-tls,registry-answer";
 
 /// Every file, folder and link that a change could have touched, with its rights and its content, leaving out what systemd keeps
 /// for itself.
@@ -118,12 +122,27 @@ impl Site {
         Ok(())
     }
 
+    /// Every key of the unit file is known to this systemd, and those that matter have been taken up.
+    fn is_hardened(&self) -> Result<()> {
+        let verified = self.machine.program("systemd-analyze").args(["verify", UNIT]).succeed()?;
+        ensure!(verified.stderr.lines().all(|line| !line.contains("ferry")), "{verified}");
+        let properties = "--property=ProtectSystem,PrivateTmp,NoNewPrivileges,CapabilityBoundingSet";
+        let shown =
+            self.machine.program("systemctl").args(["show", properties, "ferry-registry"]).succeed()?;
+        for line in ["ProtectSystem=strict\n", "PrivateTmp=yes\n", "NoNewPrivileges=yes\n"] {
+            ensure!(shown.stdout.contains(line), "{shown}");
+        }
+        ensure!(!shown.stdout.contains("cap_sys_admin"), "{shown}");
+        Ok(())
+    }
+
     /// Applied, pulled from, rebooted, pulled from, applied again, taken back.
     fn comes_and_goes(&mut self) -> Result<()> {
         let before = self.listing()?;
         self.apply()?;
         self.pull_all()?;
         self.is_shut_to_others()?;
+        self.is_hardened()?;
         self.machine.reboot()?;
         wait_for_port(&self.host, Duration::from_secs(20)).with_context(|| self.log())?;
         self.pull_all()?;
@@ -143,11 +162,31 @@ impl Site {
         Ok(())
     }
 
+    /// Where the service cannot start, its own words say why; once the reason has gone, the same command goes on.
+    fn says_why_it_does_not_start(&self) -> Result<()> {
+        let before = self.listing()?;
+        let script =
+            "systemd-run --unit=squatter systemd-socket-activate --listen=5000 --accept --inetd true";
+        self.machine.shell(script).succeed()?;
+        wait_for_port(&self.host, Duration::from_secs(10))?;
+        let failed = self.installer(&["apply", BUNDLE, "--skip-check", CHECKS]).fail_with(1)?;
+        let said = failed.to_string();
+        ensure!(said.contains("its log ends with") && said.contains("in use"), "{failed}");
+        self.machine.program("systemctl").args(["stop", "squatter"]).succeed()?;
+        self.apply()?;
+        self.pull_all()?;
+        for _ in 0..2 {
+            self.installer(&["rollback"]).succeed()?;
+        }
+        let after = self.listing()?;
+        ensure!(after == before, "{}", difference(&before, &after));
+        Ok(())
+    }
+
     /// A file that somebody changed is put right, and the service takes it up; undoing that brings back what they had.
     fn stays_up_to_date(&self) -> Result<()> {
-        let path = "/etc/systemd/system/ferry-registry.service";
-        let changed = format!("{}# by somebody\n", self.machine.read(path)?);
-        self.machine.write(path, &changed)?;
+        let changed = format!("{}# by somebody\n", self.machine.read(UNIT)?);
+        self.machine.write(UNIT, &changed)?;
         let process = || self.machine.shell("systemctl show --property=MainPID ferry-registry").succeed();
         let first = process()?.stdout;
         let plan = self.installer(&["plan", BUNDLE]).succeed()?;
@@ -156,11 +195,11 @@ impl Site {
         let second = process()?.stdout;
         ensure!(first != second, "the service was not restarted");
         self.installer(&["rollback"]).succeed()?;
-        ensure!(self.machine.read(path)? == changed, "what stood there before is not back");
+        ensure!(self.machine.read(UNIT)? == changed, "what stood there before is not back");
         ensure!(process()?.stdout != second, "the service does not run with what is back");
         wait_for_port(&self.host, Duration::from_secs(20)).with_context(|| self.log())?;
         self.pull_all()?;
-        self.machine.write(path, changed.trim_end_matches("# by somebody\n"))
+        self.machine.write(UNIT, changed.trim_end_matches("# by somebody\n"))
     }
 }
 
@@ -178,7 +217,8 @@ fn a_bundle_is_served_in_place() -> Result<()> {
         return Ok(());
     }
     let mut site = Site::new(Corpus::small(401, 60_000), |_| String::new())?;
-    site.comes_and_goes()
+    site.comes_and_goes()?;
+    site.says_why_it_does_not_start()
 }
 
 /// Debian's docker-registry in an image that is laid out like the official one.
