@@ -75,7 +75,9 @@ impl Manage for Object {
     async fn apply(&self, context: &Context, action: Action, _task: &Task) -> Result<(), Failed> {
         let (cluster, place) = (self.cluster(context).await?, self.place());
         let live = cluster.get(&place).await?;
-        if let (Action::Restart, Some(live)) = (action, &live) {
+        if let (Action::Restart, Some(live)) = (action, &live)
+            && live.pointer(TEMPLATE).is_some()
+        {
             return restart(&cluster, &place, live).await;
         }
         let wanted = self.filled(context, live.as_ref()).await?;
@@ -99,7 +101,7 @@ impl Manage for Object {
         _mine: &Mine,
     ) -> Result<Undone, Failed> {
         let (cluster, place) = (self.cluster(context).await?, self.place());
-        let Some(name) = before.kept.get(OBJECT) else { return remove::remove(&cluster, &place).await };
+        let Some(name) = before.kept.get(OBJECT) else { return remove::remove(&cluster, &self.manifest).await };
         let old: Value = serde_json::from_slice(&kept.read(name)?).map_err(|error| {
             let path = kept.path(name);
             Failed::because(Class::Local, format!("{} cannot be read: {error}", path.display()))

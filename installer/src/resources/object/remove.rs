@@ -25,10 +25,11 @@ const THE_CLUSTERS_NAMES: [(&str, &str); 3] = [
     ("ConfigMap", "openshift-service-ca.crt"),
 ];
 
-/// Removes the object and waits until it is gone.
-pub(super) async fn remove(cluster: &Cluster, place: &Place) -> Result<Undone, Failed> {
+/// Removes the object that was made from `manifest` and waits until it is gone.
+pub(super) async fn remove(cluster: &Cluster, manifest: &Value) -> Result<Undone, Failed> {
+    let place = &Place::of(manifest);
     let Some(live) = cluster.get(place).await? else { return Ok(Undone::Restored) };
-    if !is_set_by_us(&live) {
+    if leaves_a_mark(manifest) && !is_set_by_us(&live) {
         return Ok(Undone::Left(format!("{place} stays: this run did not make it")));
     }
     if place.kind == "Namespace" {
@@ -44,6 +45,16 @@ pub(super) async fn remove(cluster: &Cluster, place: &Place) -> Result<Undone, F
     }
     cluster.delete(place).await?;
     gone(cluster, place).await
+}
+
+/// Whether it sets any field that the server notes as ours. A namespace without labels has but its name.
+fn leaves_a_mark(manifest: &Value) -> bool {
+    let has = |pointer: &str| {
+        manifest.pointer(pointer).and_then(Value::as_object).is_some_and(|fields| !fields.is_empty())
+    };
+    let fields = manifest.as_object().into_iter().flatten();
+    let mut content = fields.filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"));
+    has("/metadata/labels") || has("/metadata/annotations") || content.next().is_some()
 }
 
 async fn gone(cluster: &Cluster, place: &Place) -> Result<Undone, Failed> {
