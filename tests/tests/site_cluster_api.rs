@@ -1,0 +1,429 @@
+//! Objects of a cluster, through the engine: made, changed, left alone, taken back. Against the API server in this process, and
+//! where `FERRY_TEST_KUBECONFIG` names a kubeconfig, against that cluster too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use ferry_installer::apply::apply;
+use ferry_installer::cluster::Target;
+use ferry_installer::context::Context;
+use ferry_installer::desire::Desire;
+use ferry_installer::journal::{Progress, RunFolder, StepState};
+use ferry_installer::observe::observe;
+use ferry_installer::plan::plan;
+use ferry_installer::rollback::rollback;
+use ferry_installer::site::SiteFile;
+use ferry_model::Digest;
+use ferry_model::event::Events;
+use ferry_model::failure::Class;
+use ferry_model::plan::{Action, Desired, Identity, Object, Plan, Resource, Rollout};
+use ferry_model::report::Failed;
+use ferry_model::site::{Login, SecretSource};
+use ferry_tests::cluster::{FakeCluster, Fate};
+use ferry_transfer::Options;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+const PASSWORD: &str = "the-password-of-the-test";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nof the test\n";
+
+/// A site with a cluster.
+struct Ground {
+    folder: tempfile::TempDir,
+    kubeconfig: PathBuf,
+    namespace: String,
+    runtime: Runtime,
+}
+
+/// How a run came out: the plan, and the failures by summary.
+struct Outcome {
+    plan: Plan,
+    failures: Vec<(String, Failed)>,
+}
+
+impl Outcome {
+    fn actions(&self) -> Vec<(Action, String)> {
+        let name =
+            |id: &str| id.trim_start_matches("object ").split(' ').next().unwrap_or_default().to_owned();
+        self.plan.steps.iter().map(|step| (step.action, name(step.resource.id().as_str()))).collect()
+    }
+}
+
+impl Ground {
+    fn new(kubeconfig: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("site.yaml"), "apiVersion: ferry/v1\nkind: Site\nname: dc1\n")?;
+        fs::write(folder.path().join("password"), PASSWORD)?;
+        fs::write(folder.path().join("tls.key"), KEY)?;
+        let kubeconfig = kubeconfig(folder.path())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ground =
+            Self { folder, kubeconfig, namespace: format!("ferry-test-{}", std::process::id()), runtime };
+        Ok(ground)
+    }
+
+    fn fake() -> Result<(FakeCluster, Self)> {
+        let cluster = FakeCluster::start();
+        let ground = Self::new(|folder| cluster.kubeconfig(folder))?;
+        Ok((cluster, ground))
+    }
+
+    fn target(&self) -> Target {
+        Target { kubeconfig: Some(self.kubeconfig.clone()), context: None }
+    }
+
+    fn context(&self) -> Result<Context> {
+        let site = SiteFile::read(&self.folder.path().join("site.yaml"))?;
+        Ok(Context::new(site, None, Options::default(), Events::none()))
+    }
+
+    fn object(&self, manifest: Value) -> Object {
+        let object = json!({"kubeconfig": self.kubeconfig, "manifest": manifest});
+        serde_json::from_value(object).expect("an object needs no more than its manifest")
+    }
+
+    fn resource(&self, manifest: Value) -> Resource {
+        Resource::new(Desired::Object(self.object(manifest)), "the test wants it")
+    }
+
+    fn namespace(&self) -> Resource {
+        self.resource(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}))
+    }
+
+    fn metadata(&self, name: &str) -> Value {
+        json!({"name": name, "namespace": self.namespace, "labels": {"app.kubernetes.io/managed-by": "ferry"}})
+    }
+
+    fn config_map(&self, text: &str) -> Resource {
+        self.resource(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.metadata("config"),
+            "data": {"config.yml": text}}))
+    }
+
+    fn secret(&self) -> Resource {
+        let mut object =
+            self.object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": self.metadata("secret")}));
+        object.data_files.insert("tls.key".into(), self.folder.path().join("tls.key"));
+        let login = Login { user: "pusher".into(), password: SecretSource::File("password".into()) };
+        object.data_logins.insert("htpasswd".into(), login);
+        Resource::new(Desired::Object(object), "the registry asks for a password")
+    }
+
+    fn deployment(&self, seconds: u32) -> Resource {
+        self.resource(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": self.metadata("registry"),
+            "spec": {"replicas": 1, "progressDeadlineSeconds": seconds,
+                "selector": {"matchLabels": {"app": "registry"}},
+                "template": {"metadata": {"labels": {"app": "registry"}}, "spec": {
+                    "containers": [{"name": "registry", "image": "registry:2", "ports": [{"containerPort": 5000}],
+                        "resources": {"requests": {"memory": "1024Mi"}},
+                        "volumeMounts": [{"name": "config", "mountPath": "/etc/docker/registry"}]}],
+                    "volumes": [{"name": "config", "configMap": {"name": "config"}}]}}}}))
+    }
+
+    fn service(&self) -> Resource {
+        self.resource(json!({"apiVersion": "v1", "kind": "Service", "metadata": self.metadata("registry"),
+            "spec": {"selector": {"app": "registry"}, "ports": [{"name": "registry", "port": 5000}]}}))
+    }
+
+    /// All kinds, in each other's way as a registry's are.
+    fn registry(&self, config: &str) -> Vec<Resource> {
+        let namespace = self.namespace();
+        let inside = [namespace.id()];
+        let (config, secret) =
+            (self.config_map(config).after(inside.clone()), self.secret().after(inside.clone()));
+        let deployment = self.deployment(600).following([config.id(), secret.id()]);
+        let service = self.service().after(inside);
+        vec![namespace, config, secret, deployment, service]
+    }
+
+    fn rollout(&self) -> Resource {
+        let rollout = Rollout {
+            kubeconfig: Some(self.kubeconfig.clone()),
+            context: None,
+            namespace: self.namespace.clone(),
+            name: "registry".into(),
+        };
+        Resource::new(Desired::Rollout(rollout), "images are pushed to it next")
+    }
+
+    fn plan(&self, resources: &[Resource]) -> Result<Plan> {
+        let context = self.context()?;
+        let identity = Identity {
+            bundle: "demo".parse()?,
+            version: "1".parse()?,
+            catalog: Digest::of(b"catalog"),
+            site: "dc1".parse()?,
+            site_file: context.site.digest,
+        };
+        let desire = Desire { resources: resources.to_vec(), ..Desire::default() };
+        let observed = self.runtime.block_on(observe(&context, &desire.resources));
+        Ok(plan(identity, &desire, &observed)?)
+    }
+
+    fn apply(&self, resources: &[Resource]) -> Result<Outcome> {
+        let (plan, context) = (self.plan(resources)?, self.context()?);
+        let (run, journal) = RunFolder::begin(&context.site.state_folder(), &plan)?;
+        self.runtime.block_on(apply(&context, &plan, &run, &journal, &Progress::default()))?;
+        let progress = run.progress()?;
+        let failures = plan.steps.iter().filter_map(|step| match &progress.steps.get(&step.id)?.state {
+            StepState::Failed(failed) => Some((step.summary.clone(), failed.clone())),
+            _ => None,
+        });
+        let failures = failures.collect();
+        Ok(Outcome { plan, failures })
+    }
+
+    /// Takes back the run with this number. Gives what stays, and why.
+    fn take_back(&self, number: &str) -> Result<Vec<String>> {
+        let context = self.context()?;
+        let run = RunFolder::find(&context.site.state_folder(), Some(number))?.context("it was run")?;
+        let (plan, journal, progress) = (run.plan()?, run.journal()?, run.progress()?);
+        self.runtime.block_on(rollback(&context, &plan, &run, &journal, &progress))?;
+        let left = run.progress()?.steps.into_values().filter_map(|step| match step.state {
+            StepState::Left(reason) => Some(reason),
+            _ => None,
+        });
+        Ok(left.collect())
+    }
+
+    /// Everything in the state folder but what was kept for the undo.
+    fn written(&self) -> Result<String> {
+        let (mut all, mut folders) = (String::new(), vec![self.folder.path().join("site.ferry")]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if !path.is_dir() {
+                    all.push_str(&fs::read_to_string(&path)?);
+                } else if !path.ends_with("before") {
+                    folders.push(path);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn value(&self, secret: &str, key: &str) -> Result<Vec<u8>, Failed> {
+        self.runtime.block_on(self.target().secret(&self.namespace, secret, key))
+    }
+}
+
+fn all(action: Action) -> Vec<(Action, String)> {
+    ["Namespace", "ConfigMap", "Secret", "Deployment", "Service"].map(|kind| (action, kind.to_owned())).into()
+}
+
+/// Makes everything, changes one thing, takes the change back. Leaves the namespace with its objects there.
+fn make_and_change(ground: &Ground, writes: impl Fn() -> usize) -> Result<()> {
+    let made = ground.apply(&ground.registry("log: {level: info}\n"))?;
+    ensure!(made.failures.is_empty(), "{:?}", made.failures);
+    ensure!(made.actions() == all(Action::Create), "{:?}", made.actions());
+    ensure!(ground.value("secret", "tls.key")? == KEY.as_bytes());
+    let line = String::from_utf8(ground.value("secret", "htpasswd")?)?;
+    ensure!(line.starts_with("pusher:$2y$") && line.ends_with('\n'), "{line}");
+
+    let before = writes();
+    let again = ground.plan(&ground.registry("log: {level: info}\n"))?;
+    ensure!(again.steps.is_empty() && writes() == before, "{:?}", again.steps);
+
+    let changed = ground.apply(&ground.registry("log: {level: debug}\n"))?;
+    ensure!(changed.failures.is_empty(), "{:?}", changed.failures);
+    let expected = [(Action::Update, "ConfigMap".to_owned()), (Action::Restart, "Deployment".to_owned())];
+    ensure!(changed.actions() == expected, "{:?}", changed.actions());
+    let diff = changed.plan.steps[0].diff.as_deref().unwrap_or_default();
+    let lines: Vec<&str> = diff.lines().filter(|line| line.starts_with(['+', '-'])).skip(2).collect();
+    ensure!(lines.len() == 2 && lines[0].contains("info") && lines[1].contains("debug"), "{diff}");
+    ensure!(ground.plan(&ground.registry("log: {level: debug}\n"))?.steps.is_empty());
+
+    let left = ground.take_back("2")?;
+    ensure!(left.is_empty(), "{left:?}");
+    let back = ground.plan(&ground.registry("log: {level: info}\n"))?;
+    ensure!(back.steps.is_empty(), "{:?}", back.steps);
+    ensure!(ground.value("secret", "htpasswd")? == line.as_bytes(), "the hash was made anew");
+
+    let written = ground.written()?;
+    ensure!(written.contains("Secret") && !written.contains(PASSWORD), "the password was written down");
+    ensure!(!written.contains("$2y$") && !written.contains("PRIVATE KEY"), "a secret was written down");
+    Ok(())
+}
+
+#[test]
+fn objects_are_made_changed_and_taken_back() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    make_and_change(&ground, || cluster.writes().len())?;
+    let left = ground.take_back("1")?;
+    ensure!(left.is_empty(), "{left:?}");
+    ensure!(cluster.object(&format!("/api/v1/namespaces/{}", ground.namespace)).is_none());
+    Ok(())
+}
+
+#[test]
+fn objects_are_made_and_changed_on_the_cluster_at_hand() -> Result<()> {
+    let Some(kubeconfig) = std::env::var_os("FERRY_TEST_KUBECONFIG") else {
+        println!("SKIPPED: FERRY_TEST_KUBECONFIG names no cluster");
+        return Ok(());
+    };
+    let ground = Ground::new(|_| Ok(fs::canonicalize(kubeconfig)?))?;
+    let outcome = make_and_change(&ground, || 0);
+    // Where no controllers run, a namespace is never quite gone.
+    let left = ground.take_back("1")?;
+    ensure!(left.iter().all(|reason| reason.contains("is being removed")), "{left:?}");
+    outcome
+}
+
+#[test]
+fn what_others_manage_is_left_to_them() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    let path = format!("/api/v1/namespaces/{}/configmaps/config", ground.namespace);
+    cluster.apply_as(
+        "ops",
+        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ground.namespace}}),
+    )?;
+    let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "config", "namespace": ground.namespace}, "data": {"config.yml": "theirs", "more": "1"}});
+    cluster.apply_as("argocd-controller", &theirs)?;
+    let before = cluster.object(&path);
+
+    let refused = ground.apply(&[ground.config_map("ours")])?;
+    let (_, failed) = refused.failures.first().context("it must be refused")?;
+    ensure!(failed.class == Class::Denied, "{failed}");
+    ensure!(failed.message.contains("argocd-controller manages data.config.yml"), "{failed}");
+    ensure!(cluster.object(&path) == before, "it was changed");
+    ensure!(ground.take_back("1")?.is_empty() && cluster.object(&path) == before);
+
+    // Handed over by its label, it is taken, and given back as it was.
+    let mut handed_over = theirs.clone();
+    handed_over["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "ferry"});
+    cluster.apply_as("argocd-controller", &handed_over)?;
+    let taken = ground.apply(&[ground.config_map("ours")])?;
+    ensure!(taken.failures.is_empty(), "{:?}", taken.failures);
+    let live = cluster.object(&path).context("it is there")?;
+    ensure!(live["data"] == json!({"config.yml": "ours", "more": "1"}), "{live}");
+    ensure!(ground.take_back("2")?.is_empty());
+    let live = cluster.object(&path).context("it is there")?;
+    ensure!(live["data"] == theirs["data"], "{live}");
+    Ok(())
+}
+
+#[test]
+fn what_others_made_is_not_removed() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    let made = ground.apply(&ground.registry("a: b\n"))?;
+    ensure!(made.failures.is_empty(), "{:?}", made.failures);
+    let theirs = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "backup", "namespace": ground.namespace}});
+    cluster.apply_as("kubectl", &theirs)?;
+    let left = ground.take_back("1")?;
+    ensure!(left.len() == 1 && left[0].contains("Job backup"), "{left:?}");
+    ensure!(cluster.object(&format!("/api/v1/namespaces/{}", ground.namespace)).is_some());
+    ensure!(cluster.object(&format!("/api/v1/namespaces/{}/services/registry", ground.namespace)).is_none());
+    Ok(())
+}
+
+#[test]
+fn claims_are_bound_and_removed_when_no_pod_uses_them() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    let namespace = ground.namespace();
+    let claim = ground
+        .resource(
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": ground.metadata("images"),
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "20480Mi"}}}}),
+        )
+        .after([namespace.id()]);
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": ground.metadata("once"), "spec": {"a": 1}});
+    let job = ground.resource(job).after([namespace.id()]);
+    let resources = [namespace, claim, job];
+    let made = ground.apply(&resources)?;
+    ensure!(made.failures.is_empty(), "{:?}", made.failures);
+    ensure!(made.plan.steps[1].undo.contains("all images"), "{}", made.plan.steps[1].undo);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let path = format!("/api/v1/namespaces/{}/persistentvolumeclaims/images", ground.namespace);
+    let live = cluster.object(&path).context("it is there")?;
+    ensure!(live["status"]["phase"] == "Bound", "{live}");
+    ensure!(ground.plan(&resources)?.steps.is_empty(), "what a controller adds is no difference");
+    ensure!(ground.take_back("1")?.is_empty() && cluster.object(&path).is_none());
+    Ok(())
+}
+
+#[test]
+fn a_rollout_that_fails_is_explained_by_its_pods() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    let namespace = ground.namespace();
+    let deployment = ground.deployment(1).after([namespace.id()]);
+    let rollout = ground.rollout().after([deployment.id()]);
+    let resources = [namespace, deployment, rollout];
+    for (number, (fate, expected)) in [
+        (
+            Fate::Waits("ImagePullBackOff".into(), "Back-off pulling image \"registry:2\"".into()),
+            "ImagePullBackOff (Back-off pulling image \"registry:2\")",
+        ),
+        (
+            Fate::Crashes("no such file: config.yml".into()),
+            "it last ended with 1 Error: no such file: config.yml",
+        ),
+        (
+            Fate::NoNode("0/3 nodes are available".into()),
+            "has no node: Unschedulable (0/3 nodes are available)",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        cluster.set_fate(fate);
+        let outcome = ground.apply(&resources)?;
+        let (summary, failed) = outcome.failures.first().context("it must fail")?;
+        ensure!(summary.contains("are ready") && outcome.failures.len() == 1, "{:?}", outcome.failures);
+        ensure!(failed.message.contains(expected), "{failed}");
+        ensure!(
+            failed.hints.iter().any(|hint| hint.contains("logs deployment/registry")),
+            "{:?}",
+            failed.hints
+        );
+        let left = ground.take_back(&format!("{}", number + 1))?;
+        ensure!(left.is_empty(), "{left:?}");
+    }
+    cluster.set_fate(Fate::Ready);
+    let outcome = ground.apply(&resources)?;
+    ensure!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    ensure!(ground.plan(&resources)?.steps.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_cluster_says_what_it_is_like() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    let service = |name: &str, port: u16| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "kube-system",
+            "labels": {"app.kubernetes.io/instance": "ingress-nginx"}}, "spec": {"ports": [{"port": port}]}})
+    };
+    cluster.apply_as("helm", &service("a-webhook", 443))?;
+    cluster.apply_as("helm", &service("controller", 80))?;
+    let summary = ground.runtime.block_on(async { ground.target().connect().await?.summary().await })?;
+    ensure!(summary.version == ferry_tests::cluster::VERSION, "{summary:?}");
+    let node = summary.nodes.first().context("there is a node")?;
+    ensure!(node.name == "node1" && node.addresses == ["10.77.0.11"] && node.roles == ["master"], "{node:?}");
+    ensure!(node.runtime == "docker://19.3.15" && node.ready, "{node:?}");
+    let controller = cluster.object("/api/v1/namespaces/kube-system/services/controller").context("there")?;
+    ensure!(summary.ingress.as_deref() == controller["spec"]["clusterIP"].as_str(), "{summary:?}");
+    Ok(())
+}
+
+#[test]
+fn trouble_names_the_kubeconfig_and_what_to_do() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    let missing = ground.value("none", "password").err().context("it must fail")?;
+    ensure!(missing.class == Class::NotFound && missing.message.contains("/none"), "{missing}");
+    let config = ground.kubeconfig.display().to_string();
+    ensure!(
+        missing.message.contains(&config) && missing.hints[0].contains("kubectl --kubeconfig"),
+        "{missing:?}"
+    );
+
+    cluster.kubeconfig_with(ground.folder.path(), "another")?;
+    let denied = ground.value("none", "password").err().context("it must fail")?;
+    ensure!(denied.class == Class::Denied && denied.message.contains(&config), "{denied:?}");
+    ensure!(denied.hints.iter().any(|hint| hint.contains("token")), "{denied:?}");
+
+    drop(cluster);
+    let gone = ground.value("none", "password").err().context("it must fail")?;
+    ensure!(gone.class == Class::Transient && gone.message.contains(&config), "{gone:?}");
+    ensure!(gone.message.contains("refused"), "{gone:?}");
+    Ok(())
+}
