@@ -1,6 +1,7 @@
 //! Real servers and clients for the tests, and a system for whole machines: what is missing is installed, from
 //! Debian's archive and PyPI.
 
+pub(crate) mod kubernetes;
 mod rootfs;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything, from installing the parts to fuzzing.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -15,11 +16,12 @@ use crate::{arrows, fuzz, parts};
 struct Options {
     quick: bool,
     fuzz_seconds: u32,
+    cluster: bool,
 }
 
 impl Options {
     fn parse(arguments: &[&str]) -> Result<Self> {
-        let mut options = Self { quick: false, fuzz_seconds: 15 };
+        let mut options = Self { quick: false, fuzz_seconds: 15, cluster: false };
         let mut rest = arguments;
         loop {
             rest = match rest {
@@ -27,6 +29,10 @@ impl Options {
                 ["--quick", rest @ ..] => {
                     options.quick = true;
                     options.fuzz_seconds = 0;
+                    rest
+                }
+                ["--cluster", rest @ ..] => {
+                    options.cluster = true;
                     rest
                 }
                 ["--fuzz-seconds", seconds, rest @ ..] => {
@@ -64,6 +70,7 @@ impl Totals {
 
 pub(crate) fn test(arguments: &[&str]) -> Result<()> {
     let options = Options::parse(arguments)?;
+    let cluster = options.cluster.then(parts::kubernetes::kubeconfig).transpose()?;
     let begun = Instant::now();
     headline("the workspace's rules and generated files");
     arrows::check()?;
@@ -75,7 +82,10 @@ pub(crate) fn test(arguments: &[&str]) -> Result<()> {
     run(&mut cargo(&["build", "--bins", "-p", "ferry-builder", "-p", "ferry-installer"]))?;
     run(&mut cargo(&["test", "--workspace", "--no-run"]))?;
     headline("tests");
-    let totals = run_tests(options.quick)?;
+    let totals = run_tests(options.quick, cluster.as_deref())?;
+    if cluster.is_none() {
+        headline(parts::kubernetes::skipped());
+    }
     let fuzzed =
         if options.fuzz_seconds > 0 { fuzz::fuzz(options.fuzz_seconds)? } else { "no fuzzing".into() };
     headline(&format!(
@@ -89,7 +99,7 @@ pub(crate) fn test(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn run_tests(quick: bool) -> Result<Totals> {
+fn run_tests(quick: bool, cluster: Option<&Path>) -> Result<Totals> {
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
     command.env("FERRY_BIN_DIR", target().join("debug")).env("FERRY_PARTS_DIR", parts::folder());
     // Errors that tests return say where they come from; the stack below them only hides that.
@@ -97,6 +107,11 @@ fn run_tests(quick: bool) -> Result<Totals> {
     if !quick {
         command.env("FERRY_REQUIRE_PARTS", "1");
     }
+    match cluster {
+        Some(path) => command.env(parts::kubernetes::variable(), path),
+        // Whose cluster it is must be said, and not be lying about in the environment.
+        None => command.env_remove(parts::kubernetes::variable()),
+    };
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut totals = Totals::default();
     for line in BufReader::new(child.stdout.take().context("a pipe was asked for")?).lines() {
@@ -128,9 +143,10 @@ mod tests {
     fn parses_options() {
         assert_eq!(
             Options::parse(&["--fuzz-seconds", "3"]).unwrap(),
-            Options { quick: false, fuzz_seconds: 3 }
+            Options { quick: false, fuzz_seconds: 3, cluster: false }
         );
         assert!(Options::parse(&["--fuzz-seconds"]).is_err());
         assert!(Options::parse(&["quick"]).is_err());
+        assert!(Options::parse(&["--quick", "--cluster"]).unwrap().cluster);
     }
 }
