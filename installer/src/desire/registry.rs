@@ -9,6 +9,8 @@ mod marathon;
 mod proxy;
 mod serve;
 mod systemd;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 use ferry_model::catalog::Catalog;
@@ -56,6 +58,10 @@ pub(super) fn desire_registry(
         Mode::Marathon(mode) => marathon::bring_up(desire, &ground, mode)?,
         Mode::Proxy(mode) => proxy::bring_up(desire, &ground, mode)?,
     };
+    if matches!(&registry.mode, Mode::Marathon(mode) if mode.endpoint.is_none()) {
+        // Its definition is written; that it runs is up to others.
+        return Ok(());
+    }
     let endpoint = endpoint(registry, brought.needs);
     let mut needs = vec![endpoint.id()];
     desire.resources.push(endpoint);

@@ -6,6 +6,7 @@ use ferry_model::failure::Class;
 use ferry_model::plan::Object;
 use ferry_model::report::Failed;
 use ferry_model::site::Login;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -54,8 +55,25 @@ impl Filled for Object {
             let bytes = part(context, key, login, old.as_deref()).await?;
             put(&mut filled, key, encoded(bytes.as_bytes()));
         }
+        for key in &self.data_random {
+            let old = live.and_then(|live| live["data"][key].as_str()).filter(|old| !old.is_empty());
+            let value = match old {
+                Some(old) => Value::from(old),
+                None => encoded(made_up()?.as_bytes()),
+            };
+            put(&mut filled, key, value);
+        }
         Ok(filled)
     }
+}
+
+/// 256 bits that nobody can guess, as text.
+fn made_up() -> Result<String, Failed> {
+    let mut bytes = [0; 32];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Failed::because(Class::Local, "the operating system gives no random numbers"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn put(object: &mut Value, key: &str, value: Value) {

@@ -1,6 +1,6 @@
 //! What resources shall be: the closed vocabulary of everything that Ferry can do to a site.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -160,6 +160,9 @@ pub struct Object {
     /// `user`, `password` for the parts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub data_logins: BTreeMap<String, Login>,
+    /// Keys of a Secret's `data` that are made up when it is made, and stay as they are from then on.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub data_random: BTreeSet<String>,
 }
 
 /// A workload of the cluster that has rolled out: all its pods run and are ready.

@@ -1,0 +1,83 @@
+//! The registry's own image on the nodes, before there is any registry.
+
+use ferry_model::host::Host;
+use ferry_model::plan::{Desired, NodeImage, Resource, ResourceId};
+use ferry_model::site::{Kubernetes, Node, Ssh};
+
+use super::super::Ground;
+use super::super::files::push;
+use super::pod::image_name;
+use super::wrong;
+use crate::Error;
+use crate::desire::Desire;
+use crate::export::find_image;
+
+/// Adds the image to each node that shall have it.
+pub(super) fn add(
+    desire: &mut Desire,
+    ground: &Ground<'_>,
+    mode: &Kubernetes,
+) -> Result<Vec<ResourceId>, Error> {
+    let site = &ground.site.site;
+    let nodes = chosen(&site.nodes.hosts, mode.preload.as_deref())?;
+    let name = image_name(&mode.image);
+    if nodes.is_empty() {
+        desire.by_hand.push(format!(
+            "bring the registry's own image to each node that may run it, since no registry is there yet: `ferry-installer export BUNDLE {} -o - --name {name} | ssh NODE ctr -n k8s.io images import -`; or list them under `nodes: {{hosts: …}}`",
+            mode.image
+        ));
+        return Ok(Vec::new());
+    }
+    let image = find_image(ground.catalog, &mode.image.to_string())?;
+    let node_image = |node: &&Node| {
+        let node_image = NodeImage {
+            node: node.name.clone(),
+            ssh: ssh_arguments(ground, &site.nodes.ssh, node),
+            sudo: site.nodes.ssh.sudo,
+            image: image.reference.clone(),
+            name: name.clone(),
+        };
+        Resource::new(
+            Desired::NodeImage(node_image),
+            "no registry is there yet that the node could pull it from",
+        )
+    };
+    Ok(nodes.iter().map(node_image).map(|resource| push(desire, resource)).collect())
+}
+
+/// The nodes that are meant.
+fn chosen<'a>(hosts: &'a [Node], preload: Option<&[Host]>) -> Result<Vec<&'a Node>, Error> {
+    let Some(names) = preload else { return Ok(hosts.iter().collect()) };
+    let find = |name: &Host| {
+        hosts.iter().find(|node| node.name == *name).ok_or_else(|| {
+            wrong(
+                &format!("`preload` names {name}, and `nodes: {{hosts: …}}` has no such node"),
+                "list it there, with the address at which ssh reaches it",
+            )
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// What ssh is started with before the command. Nobody can answer a question, and host keys are checked as always.
+fn ssh_arguments(ground: &Ground<'_>, ssh: &Ssh, node: &Node) -> Vec<String> {
+    let mut arguments = Vec::new();
+    let mut option = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+    for given in &ssh.options {
+        // Of an option that is said twice, ssh takes the first.
+        option("-o", given.clone());
+    }
+    option("-o", "BatchMode=yes".into());
+    option("-o", "ConnectTimeout=10".into());
+    if let Some(user) = &ssh.user {
+        option("-l", user.clone());
+    }
+    if let Some(port) = ssh.port {
+        option("-p", port.to_string());
+    }
+    if let Some(file) = &ssh.identity_file {
+        option("-i", ground.site.absolute(file).display().to_string());
+    }
+    arguments.extend(["--".to_owned(), node.reached_at().to_string()]);
+    arguments
+}
