@@ -131,6 +131,11 @@ impl Authenticator {
         }
     }
 
+    /// Shows who we are from the first request on, by user and password.
+    pub(crate) fn expect_basic(&self, access: &Access) {
+        locked(&self.challenges).insert(access.origin.as_str().to_owned(), Challenge::Basic);
+    }
+
     /// What to send again after a 401 that answered `rejected`.
     pub(crate) async fn answer<S: TokenService>(
         &self,

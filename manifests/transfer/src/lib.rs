@@ -29,6 +29,7 @@ mod docker;
 mod download;
 mod error;
 mod exchange;
+mod json;
 mod limits;
 mod look;
 pub mod manifest;
