@@ -78,13 +78,14 @@ impl Ground {
         Ok(Context::new(site, None, Options::default(), Events::none()))
     }
 
-    fn object(&self, manifest: Value) -> Object {
+    fn object(&self, manifest: &Value) -> Object {
         let object = json!({"kubeconfig": self.kubeconfig, "manifest": manifest});
         serde_json::from_value(object).expect("an object needs no more than its manifest")
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "manifests are written in place")]
     fn resource(&self, manifest: Value) -> Resource {
-        Resource::new(Desired::Object(self.object(manifest)), "the test wants it")
+        Resource::new(Desired::Object(self.object(&manifest)), "the test wants it")
     }
 
     fn namespace(&self) -> Resource {
@@ -102,7 +103,7 @@ impl Ground {
 
     fn secret(&self) -> Resource {
         let mut object =
-            self.object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": self.metadata("secret")}));
+            self.object(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": self.metadata("secret")}));
         object.data_files.insert("tls.key".into(), self.folder.path().join("tls.key"));
         let login = Login { user: "pusher".into(), password: SecretSource::File("password".into()) };
         object.data_logins.insert("htpasswd".into(), login);
@@ -267,6 +268,20 @@ fn objects_are_made_and_changed_on_the_cluster_at_hand() -> Result<()> {
     let left = ground.take_back("1")?;
     ensure!(left.iter().all(|reason| reason.contains("is being removed")), "{left:?}");
     outcome
+}
+
+#[test]
+fn pods_take_up_a_changed_configuration() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments/registry", ground.namespace);
+    let template = || cluster.object(&path).map(|live| live["spec"]["template"].clone());
+    ground.apply(&ground.registry("a: 1\n"))?;
+    let first = template().context("it is there")?;
+    ground.apply(&ground.registry("a: 2\n"))?;
+    let second = template().context("it is there")?;
+    ensure!(first != second, "its pods run on with the old configuration: {second}");
+    ensure!(ground.take_back("2")?.is_empty() && template().as_ref() == Some(&first), "not as it was");
+    Ok(())
 }
 
 #[test]
