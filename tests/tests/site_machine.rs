@@ -26,11 +26,11 @@ const CHECKS: &str = "registry-port,registry-here,registry-tls,registry-answer";
 
 /// Every file, folder and link that a change could have touched, with its rights and its content, leaving out what systemd keeps
 /// for itself.
-const LISTING: &str = r#"
+const LISTING: &str = r"
 find /etc /var/lib /usr/local /opt /srv -xdev \( -path /var/lib/systemd -o -path /var/lib/docker -o -path /var/lib/containerd \
   -o -path /srv/ferry -o -path /opt/ferry \) -prune -o -printf '%p %y %m %U:%G %l\n' | sort
 find /etc /var/lib /usr/local /srv -xdev \( -path /var/lib/systemd -o -path /srv/ferry \) -prune -o -type f -print0 |
-  sort -z | xargs -0 sha256sum"#;
+  sort -z | xargs -0 sha256sum";
 
 /// A machine with the installer, a bundle and a site file.
 struct Site {
