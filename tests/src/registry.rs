@@ -51,6 +51,8 @@ pub struct Setup {
     pub digest_header: bool,
     /// A request body larger than this gets 413, as behind nginx's `client_max_body_size`.
     pub largest_body: Option<usize>,
+    /// Whether it takes an index of which it lacks some manifests.
+    pub sparse_indexes: bool,
     /// `RateLimit-Limit` and `RateLimit-Remaining`, as Docker Hub sends them with manifests.
     pub rate_limit: Option<(u32, u32)>,
 }
@@ -65,6 +67,7 @@ impl Default for Setup {
             ranges: true,
             digest_header: true,
             largest_body: None,
+            sparse_indexes: false,
             rate_limit: None,
         }
     }

@@ -12,6 +12,7 @@ use ferry_tests::corpus::Corpus;
 use ferry_tests::http::{get, request};
 use ferry_tests::parts::{self, Node, free_port, helm, skopeo, wait_for_port};
 use ferry_tests::process::{Outcome, Program, Running};
+use ferry_tests::registry::{Registry, Setup};
 use ferry_tests::workspace::{Sample, Workspace};
 use rustix::process::Signal;
 
@@ -198,5 +199,44 @@ fn a_damaged_blob_is_not_handed_out() -> Result<()> {
         }
     }
     served.stop()?;
+    Ok(())
+}
+
+/// A manifest that somebody wrote with `name@sha256:…` names the index, of which the bundle carries one platform.
+#[test]
+fn an_image_answers_by_the_digest_that_people_have_pinned() -> Result<()> {
+    if !parts::ready(&["skopeo"]) {
+        return Ok(());
+    }
+    let sample = Sample::built(Corpus::small(87, 20_000))?;
+    let (workspace, index) = (&sample.workspace, sample.corpus.image("library/multi"));
+    let host = sample.registry.host();
+    let spec = format!(
+        "platforms: [linux/amd64]\nregistries:\n  {host}: {{plainHttp: true}}\nimages:\n  - {host}/{}\n",
+        index.name()
+    );
+    workspace.spec(&spec)?;
+    let catalog = workspace.lock_and_build()?;
+    ensure!(catalog.images[0].digest != index.root, "one platform was taken out of the index");
+
+    let pull = |host: &str| {
+        let pinned = format!("docker://{host}/library/multi@{}", index.root);
+        let copy = workspace.path("copy");
+        let copy = format!("dir:{}", copy.display());
+        skopeo().args(["copy", "--override-arch=amd64", "--src-tls-verify=false", &pinned, &copy]).succeed()
+    };
+    let served = Served::start(workspace, Ipv4Addr::LOCALHOST.into(), &[])?;
+    pull(&served.host).context("served")?;
+    served.stop()?;
+
+    // A registry that does not insist on the other platforms takes the index too; of one that does, it is said.
+    let push = |registry: &Registry| {
+        let host = registry.host();
+        workspace.installer().args(["push", "bundle", "--registry", &host, "--plain-http", &host]).succeed()
+    };
+    let lenient = Registry::start(Setup { sparse_indexes: true, ..Setup::default() });
+    push(&lenient)?;
+    pull(&lenient.host()).context("pushed")?;
+    push(&Registry::start(Setup::default()))?.says("not by the digest of the index")?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use ferry_model::Digest;
 use ferry_model::catalog::Manifest;
 use ferry_model::event::Event;
 use ferry_transfer::PushedManifest;
-use ferry_transfer::manifest::MAX_INDEX;
+use ferry_transfer::manifest::{MAX_INDEX, media_type};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::item::Item;
@@ -117,8 +117,36 @@ async fn push_manifests(run: &Run<'_>, items: &[Item], plan: &Plan, failures: &m
             }
         }
     }
+    pin(run, items, &ready(failures)).await;
     unlisted.retain(|index| !failures.contains_key(index));
     failures.extend(referrers::list(run, items, &unlisted).await);
+}
+
+/// Offers the indexes that images were taken out of, so that they resolve by the digests that people have pinned. Most
+/// registries want every platform of an index to be there and refuse; that is told, and fails nothing.
+async fn pin(run: &Run<'_>, items: &[Item], ready: &[usize]) {
+    let wanted = ready.iter().filter_map(|&index| Some((&items[index], items[index].source_index?)));
+    let offers: Vec<_> = stream::iter(wanted.collect::<Vec<_>>())
+        .map(async |(item, digest)| {
+            let bytes = read_manifest(run, &digest)?;
+            let kind = media_type(&bytes, None).map_err(|error| Failed::new(&error))?;
+            let (repository, reference) = (run.repository(&item.repository), digest.to_string());
+            run.attempt(repository.put_manifest(&reference, &kind, bytes.into())).await.map(drop).map_err(|failed| {
+                Failed { message: format!("{}@{digest}: {}", item.repository, failed.message), ..failed }
+            })
+        })
+        .buffer_unordered(run.jobs())
+        .collect()
+        .await;
+    let refused: Vec<Failed> = offers.into_iter().filter_map(Result::err).collect();
+    if let Some(first) = refused.first() {
+        let count = refused.len();
+        run.events.warn(format!(
+            "{count} images resolve by tag, and not by the digest of the index that they were taken out of, because the \
+             registry takes no index with platforms missing (the first: {first}); for references that pin such a digest \
+             build the bundle with `platforms: all`, or let `serve` answer"
+        ));
+    }
 }
 
 /// Tags come last, so that whoever follows one finds all that is below it, signatures too.

@@ -33,6 +33,8 @@ pub(crate) struct Item {
     pub(crate) manifests: Vec<Manifest>,
     /// What it is about, for OCI referrers.
     pub(crate) subject: Option<Digest>,
+    /// The index that it was taken out of, whose digest people may have pinned.
+    pub(crate) source_index: Option<Digest>,
 }
 
 impl Item {
@@ -79,6 +81,7 @@ pub(crate) fn items<'a>(
             digest: image.digest,
             manifests: image.manifests.clone(),
             subject: None,
+            source_index: image.source_index,
         });
         items.extend(image.attachments.iter().map(|attachment| Item {
             kind: ItemKind::Attachment,
@@ -87,6 +90,7 @@ pub(crate) fn items<'a>(
             digest: attachment.digest,
             manifests: attachment.manifests.clone(),
             subject: attachment.subject,
+            source_index: None,
         }));
     }
     items.extend(catalog.charts.iter().map(|chart| {
@@ -98,6 +102,7 @@ pub(crate) fn items<'a>(
             digest: chart.manifest.digest,
             manifests: vec![chart.manifest.clone()],
             subject: None,
+            source_index: None,
         }
     }));
     items
@@ -120,6 +125,11 @@ impl Item {
             return Some(self.clone());
         }
         let manifest = self.manifests.iter().find(|manifest| manifest.platform.as_ref() == Some(platform))?;
-        Some(Self { digest: manifest.digest, manifests: vec![manifest.clone()], ..self.clone() })
+        Some(Self {
+            digest: manifest.digest,
+            manifests: vec![manifest.clone()],
+            source_index: None,
+            ..self.clone()
+        })
     }
 }

@@ -126,6 +126,7 @@ mod tests {
                 blobs: blobs.iter().map(|blob| digest(blob)).collect(),
             }],
             subject: None,
+            source_index: None,
         }
     }
 

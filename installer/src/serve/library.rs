@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ferry_bundle::Bundle;
 use ferry_model::Digest;
 use ferry_model::catalog::{Chart, File, Image, Manifest};
+use ferry_transfer::manifest::{MAX_INDEX, media_type};
 
 /// Names and what they stand for. Where two bundles give one name two meanings, the later bundle wins.
 #[derive(Debug, Default)]
@@ -63,7 +64,8 @@ impl Library {
             let catalog = bundle.catalog();
             let place = |index| Place { bundle: number, index };
             for (index, image) in catalog.images.iter().enumerate() {
-                library.add_image(image, place(index), &mut conflicts);
+                let pinned = image.source_index.and_then(|digest| pinned(bundle, digest));
+                library.add_image(image, pinned, place(index), &mut conflicts);
             }
             for (index, chart) in catalog.charts.iter().enumerate() {
                 library.add_chart(chart, place(index), &bundles, &mut conflicts);
@@ -81,15 +83,23 @@ impl Library {
         (library, conflicts)
     }
 
-    fn add_image(&mut self, image: &Image, place: Place, conflicts: &mut Vec<String>) {
+    fn add_image(
+        &mut self,
+        image: &Image,
+        pinned: Option<(Digest, String)>,
+        place: Place,
+        conflicts: &mut Vec<String>,
+    ) {
         self.upstreams.insert(image.reference.registry().to_owned());
         let site = self.repositories.entry(image.repository.clone()).or_default();
         site.listed = true;
         site.add_image(image, image.tag.as_deref(), &image.repository, conflicts);
+        site.media_types.extend(pinned.clone());
         let world = image.reference.name();
         if world != image.repository {
             let repository = self.repositories.entry(world.clone()).or_default();
             repository.add_image(image, image.reference.tag(), &world, conflicts);
+            repository.media_types.extend(pinned);
         }
         let tag = image.tag.clone().unwrap_or_else(|| image.digest.to_string());
         self.images.insert((image.repository.clone(), tag), place);
@@ -174,6 +184,13 @@ impl Library {
     pub(super) fn file(&self, path: &str) -> Option<&File> {
         self.files.get(path).map(|place| place.file(&self.bundles))
     }
+}
+
+/// The index that an image was taken out of, with its media type: manifests that people wrote pin that digest. Clients take
+/// the platform that they need out of it, and only that one has to be here.
+fn pinned(bundle: &Bundle, digest: Digest) -> Option<(Digest, String)> {
+    let bytes = bundle.read_all(&digest, MAX_INDEX).ok()?;
+    Some((digest, media_type(&bytes, None).ok()?))
 }
 
 impl Place {

@@ -129,7 +129,8 @@ impl Call<'_> {
         };
         let mut store = lock(&self.registry.0.store);
         let lacking = store.lacking(&self.route.repository, &manifest);
-        if !lacking.is_empty() {
+        let may_lack = self.registry.0.setup.sparse_indexes && manifest.get("manifests").is_some();
+        if !lacking.is_empty() && !may_lack {
             return answer::error(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", &lacking.join(", "));
         }
         let media_type = self.header("content-type").unwrap_or("application/octet-stream");
