@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ferry_model::failure::Class;
 use ferry_model::journal::{Before, JournalEvent};
-use ferry_model::plan::{Desired, Image, Plan, Step, StepId};
+use ferry_model::plan::{Desired, Image, Plan, State, Step, StepId};
 use ferry_model::report::Failed;
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -15,6 +15,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use crate::Error;
 use crate::context::Context;
 use crate::journal::{Journal, Progress, RunFolder, StepState};
+use crate::observe::look;
 use crate::resources::{Kept, Manage as _, push_images};
 
 /// Takes the steps of `plan` that `progress` does not know as done. Fails only if the journal cannot be written; what fails
@@ -180,9 +181,16 @@ impl Worker<'_> {
     async fn take_images(&self, steps: Vec<&Step>) -> Result<Vec<(StepId, bool)>, Error> {
         let fresh =
             |step: &&&Step| self.progress.steps.get(&step.id).is_none_or(|known| known.before.is_none());
+        // What could not be seen while the registry was down may have been there all along; undoing must not delete it.
+        let unseen = |step: &&&Step| matches!(step.before, State::Unknown { .. });
+        let unseen = steps.iter().filter(fresh).filter(unseen).map(|step| &step.resource).collect();
+        let mut seen = look(self.context, unseen).await;
         let started = |step: &&Step| JournalEvent::Started {
             step: step.id,
-            before: Before { state: step.before.clone(), kept: BTreeMap::new() },
+            before: Before {
+                state: seen.remove(&step.resource.id()).unwrap_or_else(|| step.before.clone()),
+                kept: BTreeMap::new(),
+            },
         };
         self.journal.append(steps.iter().filter(fresh).map(started))?;
         let images: Vec<&Image> = steps

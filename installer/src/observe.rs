@@ -41,7 +41,8 @@ pub async fn observe(context: &Context, resources: &[Resource]) -> Observed {
     observed
 }
 
-async fn look(context: &Context, resources: Vec<&Resource>) -> Observed {
+/// Looks at these, whatever they need.
+pub(crate) async fn look(context: &Context, resources: Vec<&Resource>) -> Observed {
     stream::iter(resources)
         .map(async |resource| (resource.id(), resource.desired.observe(context).await))
         .buffer_unordered(LOOKS)
