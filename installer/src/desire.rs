@@ -37,20 +37,23 @@ pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desir
 
 /// What the bundle has and no section of the site file takes.
 fn left_by_hand(desire: &mut Desire, catalog: &Catalog, site: &SiteFile) {
+    let count = |number: usize, what: &str| {
+        if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    };
     if site.site.registry.is_none() && !catalog.images.is_empty() {
-        let count = catalog.images.len();
-        desire.by_hand.push(format!("{count} images go nowhere: the site file has no `registry`"));
+        let images = count(catalog.images.len(), "image");
+        desire.by_hand.push(format!("{images} not pushed anywhere: the site file has no `registry`"));
     }
     if !site.site.charts.push && !catalog.charts.is_empty() {
-        let count = catalog.charts.len();
+        let charts = count(catalog.charts.len(), "chart");
         desire
             .by_hand
-            .push(format!("{count} charts go nowhere: the site file says `charts: {{push: false}}`"));
+            .push(format!("{charts} not pushed anywhere: the site file says `charts: {{push: false}}`"));
     }
     if !catalog.files.is_empty() {
-        let count = catalog.files.len();
+        let files = count(catalog.files.len(), "file");
         desire.by_hand.push(format!(
-            "{count} files, runtimes and SaaS packages are not uploaded anywhere; `serve` offers them at /files/"
+            "{files} (runtimes, SaaS packages and others) not uploaded anywhere; `serve` offers them at /files/"
         ));
     }
 }

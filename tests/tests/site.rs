@@ -43,7 +43,9 @@ fn a_registry_with_tls_and_login_gets_everything_and_gives_it_back() -> Result<(
     let login = "{user: ferry, password: {env: REGISTRY_PASSWORD}}";
     site(
         workspace,
-        &format!("  address: {host}\n  existing: {{}}\n  authority: {authority}\n  login: {login}\n  prefix: mirror\n"),
+        &format!(
+            "  address: {host}\n  existing: {{}}\n  authority: {authority}\n  login: {login}\n  prefix: mirror\n"
+        ),
     )?;
     let run = |arguments: &[&str]| installer(workspace, arguments);
 
@@ -51,7 +53,9 @@ fn a_registry_with_tls_and_login_gets_everything_and_gives_it_back() -> Result<(
     let applied = run(&["apply", "bundle", "--output", "json"]).succeed()?.json()?;
     let changes = applied["changes"].as_array().map_or(0, Vec::len);
     ensure!(changes >= sample.corpus.images.len() + sample.corpus.charts.len(), "{applied:#}");
-    ensure!(applied["changes"].as_array().is_some_and(|all| all.iter().all(|change| change["outcome"] == "done")));
+    ensure!(
+        applied["changes"].as_array().is_some_and(|all| all.iter().all(|change| change["outcome"] == "done"))
+    );
     run(&["apply", "bundle"]).succeed()?.prints("nothing to do")?;
     run(&["plan", "bundle", "--detailed-exitcode"]).succeed()?;
     run(&["status"]).succeed()?.prints("done")?;
@@ -209,10 +213,16 @@ fn a_wrong_site_file_is_refused_with_its_place() -> Result<()> {
     let sample = Sample::built(Corpus::small(307, 1_000))?;
     let workspace = &sample.workspace;
     site(workspace, "  address: registry.corp:5000\n  existng: {}\n")?;
-    installer(workspace, &["plan", "bundle"]).fail_with(1)?.says("site.yaml:6:3")?.says("did you mean `existing`?")?;
+    installer(workspace, &["plan", "bundle"])
+        .fail_with(1)?
+        .says("site.yaml:6:3")?
+        .says("did you mean `existing`?")?;
     site(workspace, "  address: 127.0.0.1:1\n  existing: {}\n  plainHttp: true\n")?;
     installer(workspace, &["plan", "bundle"]).fail_with(1)?.says("does not answer")?;
-    site(workspace, "  address: 127.0.0.1:1\n  existing: {}\n  flatten: true\n  names: {'docker.io/library/a:1': 'x:1'}\n")?;
+    site(
+        workspace,
+        "  address: 127.0.0.1:1\n  existing: {}\n  flatten: true\n  names: {'docker.io/library/a:1': 'x:1'}\n",
+    )?;
     installer(workspace, &["status"]).succeed()?.prints("no run yet")?;
     Ok(())
 }

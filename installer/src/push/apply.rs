@@ -131,9 +131,12 @@ async fn pin(run: &Run<'_>, items: &[Item], ready: &[usize]) {
             let bytes = read_manifest(run, &digest)?;
             let kind = media_type(&bytes, None).map_err(|error| Failed::new(&error))?;
             let (repository, reference) = (run.repository(&item.repository), digest.to_string());
-            run.attempt(repository.put_manifest(&reference, &kind, bytes.into())).await.map(drop).map_err(|failed| {
-                Failed { message: format!("{}@{digest}: {}", item.repository, failed.message), ..failed }
-            })
+            run.attempt(repository.put_manifest(&reference, &kind, bytes.into())).await.map(drop).map_err(
+                |failed| Failed {
+                    message: format!("{}@{digest}: {}", item.repository, failed.message),
+                    ..failed
+                },
+            )
         })
         .buffer_unordered(run.jobs())
         .collect()

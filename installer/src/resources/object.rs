@@ -101,7 +101,9 @@ impl Manage for Object {
         _mine: &Mine,
     ) -> Result<Undone, Failed> {
         let (cluster, place) = (self.cluster(context).await?, self.place());
-        let Some(name) = before.kept.get(OBJECT) else { return remove::remove(&cluster, &self.manifest).await };
+        let Some(name) = before.kept.get(OBJECT) else {
+            return remove::remove(&cluster, &self.manifest).await;
+        };
         let old: Value = serde_json::from_slice(&kept.read(name)?).map_err(|error| {
             let path = kept.path(name);
             Failed::because(Class::Local, format!("{} cannot be read: {error}", path.display()))

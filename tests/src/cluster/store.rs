@@ -282,7 +282,10 @@ mod tests {
         let mut store = Store::default();
         store.populate();
         let first = store.create(kind, "default", config_map("1"), "one").unwrap();
-        assert_eq!(store.create(kind, "default", config_map("1"), "one").unwrap_err().reason, "AlreadyExists");
+        assert_eq!(
+            store.create(kind, "default", config_map("1"), "one").unwrap_err().reason,
+            "AlreadyExists"
+        );
         let same = store.replace(kind, "default", "a", first.clone(), "one").unwrap();
         assert_eq!(same["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
         let mut newer = first.clone();

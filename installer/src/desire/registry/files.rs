@@ -40,7 +40,11 @@ pub(super) fn common(desire: &mut Desire, ground: &Ground<'_>) -> Result<Common,
     Ok(common)
 }
 
-pub(super) fn add_certificates(desire: &mut Desire, ground: &Ground<'_>, common: &mut Common) -> Result<(), Error> {
+pub(super) fn add_certificates(
+    desire: &mut Desire,
+    ground: &Ground<'_>,
+    common: &mut Common,
+) -> Result<(), Error> {
     let folder = common.folder.join("tls");
     let files = (folder.join("server.crt"), folder.join("server.key"));
     let make_folder = |desire: &mut Desire| {
