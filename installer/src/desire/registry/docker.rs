@@ -193,3 +193,6 @@ fn check_name(name: &str) -> Result<(), Error> {
         hint: "use letters, digits, `-`, `_` and `.`: ferry-registry".into(),
     })
 }
+
+#[cfg(test)]
+mod tests;
