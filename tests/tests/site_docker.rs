@@ -312,6 +312,55 @@ fn leaves_others_alone(site: &Site, before: &str) -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn cut_off_anywhere_it_goes_on_and_can_be_taken_back() -> Result<()> {
+    if !ready() {
+        return Ok(());
+    }
+    let site = Site::new(503)?;
+    site.describe("  login: {user: ferry, password: {file: password}}\n  docker: {}\n")?;
+    let before = site.listing()?;
+    let mut begun = 0;
+    for seconds in ["0.5", "0.9", "1.4", "2.2"] {
+        let cut =
+            site.machine.program("timeout").args(["--signal=KILL", seconds, INSTALLER, "apply", BUNDLE]);
+        let cut = cut.args(["--site", SITE]).run()?;
+        begun += usize::from(cut.code != Some(0) && site.listing()? != before);
+        // Once it goes on, once it is taken back as it is.
+        for goes_on in [true, false] {
+            if goes_on {
+                site.apply()?;
+                site.apply()?.prints("nothing to do")?;
+            }
+            while site.listing()? != before {
+                let undone = site.installer(&["rollback"]).run()?;
+                let after = site.listing()?;
+                ensure!(undone.code == Some(0), "{seconds}: {undone}\n{}", difference(&before, &after));
+            }
+            if goes_on {
+                let again = site.machine.program("timeout").args(["--signal=KILL", seconds, INSTALLER]);
+                again.args(["apply", BUNDLE, "--site", SITE]).run()?;
+            }
+        }
+    }
+    ensure!(begun >= 2, "only {begun} runs were cut off between their first step and their last");
+    a_container_that_ends_says_why(&site, &before)
+}
+
+/// A certificate that is none: the registry's program ends at once.
+fn a_container_that_ends_says_why(site: &Site, before: &str) -> Result<()> {
+    site.machine.write("/srv/ferry/bad.crt", "no certificate\n")?;
+    site.machine.write("/srv/ferry/bad.key", "no key\n")?;
+    site.describe("  certificate: bad.crt\n  key: bad.key\n  docker: {}\n")?;
+    let failed = site.installer(&["apply", BUNDLE]).fail_with(1)?;
+    let words = format!("{failed}");
+    ensure!(words.contains("it said last") && words.contains("tls:"), "{words}");
+    site.rollback()?;
+    let after = site.listing()?;
+    ensure!(after == before, "{}", difference(before, &after));
+    Ok(())
+}
+
 /// Lets machines connect to a server that listens on this host's loopback.
 fn forward(address: IpAddr, to: String) -> Result<String> {
     let listener = TcpListener::bind((address, 0))?;
