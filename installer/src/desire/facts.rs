@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ferry_model::site::{Mode, Tls};
+use ferry_model::site::{Mode, Product, Tls};
 use ferry_model::{Digest, ImageReference, Platform};
 
 use crate::Error;
-use crate::context::Context;
+use crate::context::{Context, Manner};
+use crate::desire::registry::detect;
 use crate::export::host_platform;
 use crate::images::find_program;
 
@@ -28,6 +29,8 @@ pub struct Facts {
     pub registry_program: Option<ImageFile>,
     /// The certificate and key that the site file gives, where it does.
     pub certificate: Option<GivenCertificate>,
+    /// Which product a registry is that is there already, where it shows.
+    pub product: Product,
 }
 
 /// A file in an image of the bundle.
@@ -54,7 +57,6 @@ pub struct GivenCertificate {
 
 impl Facts {
     /// Of this machine, and the bundle and site of `context`.
-    #[expect(clippy::unused_async, reason = "a site's registry may have to be asked what it is")]
     pub async fn gather(context: &Context) -> Result<Self, Error> {
         let (bundle, site) = (context.bundle()?, &context.site);
         let program = std::env::current_exe().map_err(Error::io("finding", "this program"))?;
@@ -71,6 +73,12 @@ impl Facts {
             }),
             _ => None,
         };
+        let product = match registry {
+            Some(registry) if is_to_be_found_out(&registry.mode) => {
+                detect(&context.client(Manner::Brief).await?, registry).await
+            }
+            _ => Product::Auto,
+        };
         Ok(Self {
             program: absolute(&program)?,
             bundle: absolute(bundle.path())?,
@@ -79,8 +87,13 @@ impl Facts {
             platform,
             registry_program,
             certificate,
+            product,
         })
     }
+}
+
+fn is_to_be_found_out(mode: &Mode) -> bool {
+    matches!(mode, Mode::Existing(existing) if existing.product == Product::Auto)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {

@@ -6,6 +6,7 @@ mod existing;
 mod files;
 mod kubernetes;
 mod marathon;
+mod product;
 mod proxy;
 mod serve;
 mod systemd;
@@ -17,6 +18,8 @@ use ferry_model::catalog::Catalog;
 use ferry_model::host::RegistryAddress;
 use ferry_model::plan::{Desired, Endpoint, Resource, ResourceId};
 use ferry_model::site::{ManifestLists, Mode, Registry};
+
+pub(super) use product::detect;
 
 use super::{Desire, Facts, Naming};
 use crate::Error;
@@ -69,13 +72,15 @@ pub(super) fn desire_registry(
         return Ok(());
     }
     let lists = match &registry.mode {
-        Mode::Existing(mode) => existing::manifest_lists(mode),
+        Mode::Existing(mode) => existing::manifest_lists(mode, existing::product(mode, facts.product)),
         _ => ManifestLists::Accepted,
     };
     let naming = Naming { registry, charts: &site.site.charts, lists, platform: &facts.platform };
     let images = naming.images(catalog)?;
     if let Mode::Existing(mode) = &registry.mode {
-        let projects = existing::projects(mode, registry, &images);
+        let product = existing::product(mode, facts.product);
+        desire.by_hand.extend(existing::left_by_hand(product, registry, &images));
+        let projects = existing::projects(mode, product, registry, &images);
         needs.extend(projects.iter().map(Resource::id));
         desire.resources.extend(
             projects

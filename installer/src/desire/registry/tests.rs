@@ -45,6 +45,7 @@ pub(super) fn desire_of(sections: &str) -> Result<Desire, Error> {
         platform: "linux/amd64".parse().unwrap(),
         registry_program: None,
         certificate: None,
+        product: ferry_model::site::Product::Auto,
     };
     desire(&catalog(), &site, &facts)
 }

@@ -195,6 +195,8 @@ pub struct NodeImage {
     pub image: ImageReference,
     /// What the runtime shall call it.
     pub name: String,
+    /// Bytes of its config and layers.
+    pub size: u64,
 }
 
 /// An app of Marathon.
@@ -225,6 +227,8 @@ pub struct Endpoint {
 pub struct Project {
     /// The registry.
     pub registry: RegistryAddress,
+    /// `http` or `https`.
+    pub scheme: String,
     /// Its name.
     pub name: String,
     /// Whether it can be pulled from without login.

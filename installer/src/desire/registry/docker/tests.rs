@@ -50,6 +50,7 @@ fn try_desire(registry: &str, platform: &str) -> Result<Desire, Error> {
         platform: platform.parse().unwrap(),
         registry_program: None,
         certificate: None,
+        product: ferry_model::site::Product::Auto,
     };
     desire(&catalog(), &site, &facts)
 }

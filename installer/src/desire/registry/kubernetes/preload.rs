@@ -1,5 +1,6 @@
 //! The registry's own image on the nodes, before there is any registry.
 
+use ferry_model::catalog::Image;
 use ferry_model::host::Host;
 use ferry_model::plan::{Desired, NodeImage, Resource, ResourceId};
 use ferry_model::site::{Kubernetes, Node, Ssh};
@@ -10,7 +11,7 @@ use super::pod::image_name;
 use super::wrong;
 use crate::Error;
 use crate::desire::Desire;
-use crate::export::find_image;
+use crate::export::{choose, find_image};
 
 /// Adds the image to each node that shall have it.
 pub(super) fn add(
@@ -29,6 +30,7 @@ pub(super) fn add(
         return Ok(Vec::new());
     }
     let image = find_image(ground.catalog, &mode.image.to_string())?;
+    let size = bytes_to_send(ground, image);
     let node_image = |node: &&Node| {
         let node_image = NodeImage {
             node: node.name.clone(),
@@ -36,6 +38,7 @@ pub(super) fn add(
             sudo: site.nodes.ssh.sudo,
             image: image.reference.clone(),
             name: name.clone(),
+            size,
         };
         Resource::new(
             Desired::NodeImage(node_image),
@@ -43,6 +46,13 @@ pub(super) fn add(
         )
     };
     Ok(nodes.iter().map(node_image).map(|resource| push(desire, resource)).collect())
+}
+
+/// Bytes of the image for a machine like this one. What a node of another kind gets is about as large.
+fn bytes_to_send(ground: &Ground<'_>, image: &Image) -> u64 {
+    let manifest = choose(image, Some(&ground.facts.platform)).ok().or_else(|| image.root());
+    let blobs = manifest.map(|manifest| manifest.blobs.as_slice()).unwrap_or_default();
+    ground.catalog.blobs.iter().filter(|blob| blobs.contains(&blob.digest)).map(|blob| blob.size).sum()
 }
 
 /// The nodes that are meant.
@@ -69,6 +79,7 @@ fn ssh_arguments(ground: &Ground<'_>, ssh: &Ssh, node: &Node) -> Vec<String> {
     }
     option("-o", "BatchMode=yes".into());
     option("-o", "ConnectTimeout=10".into());
+    option("-o", "ServerAliveInterval=15".into());
     if let Some(user) = &ssh.user {
         option("-l", user.clone());
     }

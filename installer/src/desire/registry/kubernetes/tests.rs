@@ -162,7 +162,7 @@ fn nodes_get_the_image_before_there_is_a_registry() {
     };
     let desire = desire_of(&format!("{}{nodes}", on_cluster(CLAIM, ""))).unwrap();
     let found = images(&desire);
-    let ssh = "-o ProxyJump=bastion -o BatchMode=yes -o ConnectTimeout=10 -l root -p 2222 -i /site/key -- 10.0.0.11";
+    let ssh = "-o ProxyJump=bastion -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 -l root -p 2222 -i /site/key -- 10.0.0.11";
     assert_eq!(found[0], ("n1".into(), "docker.io/library/registry:2".into(), ssh.into()));
     assert_eq!(found.len(), 2);
     let image = &object(&desire, "Deployment")["spec"]["template"]["spec"]["containers"][0]["image"];

@@ -50,6 +50,7 @@ fn facts() -> Facts {
             size: 7,
         }),
         certificate: None,
+        product: ferry_model::site::Product::Auto,
     }
 }
 
