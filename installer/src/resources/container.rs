@@ -4,9 +4,12 @@
 //! under a name of its own (`NAME-before-ID`), so that the undo brings back that very container and not one like it. That is
 //! also why containers are started again "unless stopped" and not "always": those kept would come up with the next boot.
 
+mod engine;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use ferry_model::Digest;
 use ferry_model::event::Task;
@@ -15,15 +18,13 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Container, Opening, State};
 use ferry_model::report::Failed;
 use ferry_transfer::{Bind, ContainerSpec, ContainerState, Daemon, Network, Port, Restart};
-use tokio::time::sleep;
 
+use self::engine::{MANAGED, inspect, is_own, own, remove, runs_on, short, stop};
 use super::daemon_image::daemon;
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::Context;
 use crate::htpasswd::{self, Htpasswd};
 
-/// On every container that Ferry makes.
-const MANAGED: &str = "io.ferry.managed";
 /// The digest of what it was made from.
 const SPEC: &str = "io.ferry.spec";
 /// The secrets that it was made with, hashed as passwords are: who can read this can read its environment as well.
@@ -32,15 +33,6 @@ const SECRETS: &str = "io.ferry.secrets";
 const USER: &str = "environment";
 /// The name of what is kept of a container that was there.
 const ID: &str = "container";
-
-/// How long a program may take to end.
-const GRACE: Duration = Duration::from_secs(10);
-/// For how long a container must run before it is taken for running: one with bad settings ends at once.
-const TRIAL: Duration = Duration::from_millis(900);
-/// How often it is looked at meanwhile.
-const LOOKS: u32 = 6;
-/// Lines that a failure shows.
-const LINES: usize = 10;
 
 impl Manage for Container {
     fn wanted(&self) -> State {
@@ -242,75 +234,9 @@ fn knows(found: &ContainerState, secrets: &BTreeMap<String, String>) -> bool {
     hashed.is_some_and(|hashed| hashed.verify(USER, &together(secrets)))
 }
 
-fn is_own(found: &ContainerState) -> bool {
-    found.labels.contains_key(MANAGED)
-}
-
-/// The container of this name, if it is one of Ferry's. Fails where it is another's, which is never touched.
-async fn own(daemon: &Daemon, name: &str) -> Result<Option<ContainerState>, Failed> {
-    match inspect(daemon, name).await?.filter(|found| found.name == name) {
-        Some(found) if !is_own(&found) => {
-            let message = format!(
-                "the container {name} (of {}, {}) was not made by Ferry and is left alone",
-                found.image, found.status
-            );
-            Err(Failed::because(Class::Local, message)
-                .hint("remove or rename it, or choose another name for the container in the site file"))
-        }
-        found => Ok(found),
-    }
-}
-
-async fn inspect(daemon: &Daemon, name: &str) -> Result<Option<ContainerState>, Failed> {
-    daemon.inspect_container(name).await.map_err(|error| Failed::new(&error))
-}
-
-async fn stop(daemon: &Daemon, name: &str) -> Result<(), Failed> {
-    daemon.stop_container(name, GRACE).await.map(drop).map_err(|error| Failed::new(&error))
-}
-
-/// Ends it first as its program likes to be ended.
-async fn remove(daemon: &Daemon, id: &str) -> Result<(), Failed> {
-    stop(daemon, id).await?;
-    daemon.remove_container(id).await.map(drop).map_err(|error| Failed::new(&error))
-}
-
-/// Waits whether a container that was started stays.
-async fn runs_on(daemon: &Daemon, name: &str) -> Result<(), Failed> {
-    for _ in 0..LOOKS {
-        sleep(TRIAL / LOOKS).await;
-        let Some(found) = inspect(daemon, name).await? else {
-            return Err(Failed::because(
-                Class::Local,
-                format!("the container {name} is gone after its start"),
-            ));
-        };
-        if !found.running || found.restart_count > 0 {
-            return Err(ended(daemon, &found).await);
-        }
-    }
-    Ok(())
-}
-
-async fn ended(daemon: &Daemon, found: &ContainerState) -> Failed {
-    let name = &found.name;
-    let mut message = format!("the container {name} ended with {} after its start", found.exit_code);
-    let said = daemon.last_lines(&found.id, LINES).await.unwrap_or_default();
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if !lines.is_empty() {
-        message.push_str("; it said last: ");
-        message.push_str(&lines.join(" | "));
-    }
-    Failed::because(Class::Local, message).hint(format!("`docker logs {name}` has all that it said"))
-}
-
 /// What a container is called while another has its name.
 fn kept_name(name: &str, id: &str) -> String {
     format!("{name}-before-{}", short(id))
-}
-
-fn short(id: &str) -> String {
-    id.chars().take(12).collect()
 }
 
 /// `/host/path:/container/path[:ro]`. Host paths may have colons.
@@ -320,74 +246,4 @@ fn bind(text: &str) -> Result<Bind, Failed> {
         Failed::because(Class::Internal, format!("`{text}` does not say where a container sees it"))
     })?;
     Ok(Bind { source: PathBuf::from(source), target: PathBuf::from(target), read_only })
-}
-
-#[cfg(test)]
-mod tests {
-    use ferry_model::site::SecretSource;
-
-    use super::*;
-
-    fn container() -> Container {
-        Container {
-            daemon: String::new(),
-            name: "ferry-registry".into(),
-            image: "registry.corp:5000/library/registry:2".into(),
-            config: Digest::of(b"config"),
-            command: vec!["serve".into()],
-            environment: BTreeMap::new(),
-            secrets: BTreeMap::from([("PASSWORD".to_owned(), SecretSource::Environment("REMOTE".into()))]),
-            binds: vec!["/data:/var/lib/registry".into()],
-            opening: Opening::Published { address: None, port: 5000, to: 5000 },
-        }
-    }
-
-    fn found(labels: BTreeMap<String, String>) -> ContainerState {
-        ContainerState {
-            id: "0123456789abcdef".into(),
-            name: "ferry-registry".into(),
-            image: String::new(),
-            image_id: Digest::of(b"config").to_string(),
-            running: true,
-            status: "running".into(),
-            exit_code: 0,
-            error: String::new(),
-            restart_count: 0,
-            created: String::new(),
-            labels,
-        }
-    }
-
-    #[test]
-    fn binds_are_read_from_their_end() {
-        let read = |text: &str| {
-            let bind = bind(text).unwrap();
-            (bind.source.display().to_string(), bind.target.display().to_string(), bind.read_only)
-        };
-        assert_eq!(read("/a:/b"), ("/a".into(), "/b".into(), false));
-        assert_eq!(read("/a:/b:ro"), ("/a".into(), "/b".into(), true));
-        assert_eq!(read("/da:ta/x:/b:ro"), ("/da:ta/x".into(), "/b".into(), true));
-        bind("/nowhere").unwrap_err();
-    }
-
-    #[test]
-    fn another_spec_image_or_secret_does_not_fit() {
-        let (container, secrets) =
-            (container(), |text: &str| BTreeMap::from([("PASSWORD".to_owned(), text.to_owned())]));
-        // Longer than bcrypt can tell apart.
-        let (one, other) =
-            (secrets(&format!("{}1", "x".repeat(80))), secrets(&format!("{}2", "x".repeat(80))));
-        let hash = htpasswd::entry(USER, &together(&one)).unwrap();
-        let labels =
-            BTreeMap::from([(SPEC.to_owned(), digest(&container).hex()), (SECRETS.to_owned(), hash)]);
-        let running = found(labels);
-        assert!(fits(&container, &running, &one));
-        assert!(!fits(&container, &running, &other));
-        let elsewhere = Container { binds: vec!["/other:/var/lib/registry".into()], ..container.clone() };
-        assert!(!fits(&elsewhere, &running, &one));
-        let newer = ContainerState { image_id: Digest::of(b"newer").to_string(), ..running.clone() };
-        assert!(!fits(&container, &newer, &one));
-        let unlabelled = found(BTreeMap::new());
-        assert!(!fits(&container, &unlabelled, &one) && !is_own(&unlabelled));
-    }
 }

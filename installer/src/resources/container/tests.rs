@@ -1,0 +1,66 @@
+//! What fits a container, and what does not.
+
+use ferry_model::site::SecretSource;
+
+use super::*;
+
+fn container() -> Container {
+    Container {
+        daemon: String::new(),
+        name: "ferry-registry".into(),
+        image: "registry.corp:5000/library/registry:2".into(),
+        config: Digest::of(b"config"),
+        command: vec!["serve".into()],
+        environment: BTreeMap::new(),
+        secrets: BTreeMap::from([("PASSWORD".to_owned(), SecretSource::Environment("REMOTE".into()))]),
+        binds: vec!["/data:/var/lib/registry".into()],
+        opening: Opening::Published { address: None, port: 5000, to: 5000 },
+    }
+}
+
+fn found(labels: BTreeMap<String, String>) -> ContainerState {
+    ContainerState {
+        id: "0123456789abcdef".into(),
+        name: "ferry-registry".into(),
+        image: String::new(),
+        image_id: Digest::of(b"config").to_string(),
+        running: true,
+        status: "running".into(),
+        exit_code: 0,
+        error: String::new(),
+        restart_count: 0,
+        created: String::new(),
+        labels,
+    }
+}
+
+#[test]
+fn binds_are_read_from_their_end() {
+    let read = |text: &str| {
+        let bind = bind(text).unwrap();
+        (bind.source.display().to_string(), bind.target.display().to_string(), bind.read_only)
+    };
+    assert_eq!(read("/a:/b"), ("/a".into(), "/b".into(), false));
+    assert_eq!(read("/a:/b:ro"), ("/a".into(), "/b".into(), true));
+    assert_eq!(read("/da:ta/x:/b:ro"), ("/da:ta/x".into(), "/b".into(), true));
+    bind("/nowhere").unwrap_err();
+}
+
+#[test]
+fn another_spec_image_or_secret_does_not_fit() {
+    let (container, secrets) =
+        (container(), |text: &str| BTreeMap::from([("PASSWORD".to_owned(), text.to_owned())]));
+    // Longer than bcrypt can tell apart.
+    let (one, other) = (secrets(&format!("{}1", "x".repeat(80))), secrets(&format!("{}2", "x".repeat(80))));
+    let hash = htpasswd::entry(USER, &together(&one)).unwrap();
+    let labels = BTreeMap::from([(SPEC.to_owned(), digest(&container).hex()), (SECRETS.to_owned(), hash)]);
+    let running = found(labels);
+    assert!(fits(&container, &running, &one));
+    assert!(!fits(&container, &running, &other));
+    let elsewhere = Container { binds: vec!["/other:/var/lib/registry".into()], ..container.clone() };
+    assert!(!fits(&elsewhere, &running, &one));
+    let newer = ContainerState { image_id: Digest::of(b"newer").to_string(), ..running.clone() };
+    assert!(!fits(&container, &newer, &one));
+    let unlabelled = found(BTreeMap::new());
+    assert!(!fits(&container, &unlabelled, &one) && !is_own(&unlabelled));
+}
