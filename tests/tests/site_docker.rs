@@ -25,13 +25,13 @@ const BUNDLE: &str = "/data/bundle";
 const SITE: &str = "/srv/ferry/site.yaml";
 
 /// Every file and folder that a change could have touched, but for what registries note of uploads under way; and all that docker has: containers, images, volumes.
-const LISTING: &str = r#"
+const LISTING: &str = r"
 find /etc /var/lib /usr/local /opt /srv -xdev \( -path /var/lib/systemd -o -path /var/lib/docker -o -path /var/lib/containerd \
   -o -path /srv/ferry -o -path /opt/ferry -o -path /etc/docker -o -path /var/lib/private -o -name _uploads \) -prune \
   -o -printf '%p %y %m %U:%G %l\n' | sort
 docker ps --all --no-trunc --format 'container {{.Names}} {{.ID}} {{.State}}' | sort
 docker images --all --no-trunc --format 'image {{.Repository}}:{{.Tag}} {{.ID}}' | sort
-docker volume ls --format 'volume {{.Name}}' | sort"#;
+docker volume ls --format 'volume {{.Name}}' | sort";
 
 /// As the entrypoint of the official image has it.
 const ENTRYPOINT: &str = r#"#!/bin/sh
@@ -102,7 +102,8 @@ fn with_program(image: Image) -> Result<Image> {
 /// A machine with docker, the installer and a bundle.
 struct Site {
     machine: Machine,
-    workspace: Workspace,
+    /// Holds the bundle that the machine sees.
+    _workspace: Workspace,
     corpus: Corpus,
     registry: Image,
     host: String,
@@ -128,7 +129,7 @@ impl Site {
         machine.program("systemctl").args(["enable", "--now", "docker.service"]).succeed()?;
         machine.write("/srv/ferry/password", format!("{PASSWORD}\n"))?;
         let host = format!("{}:5000", machine.address());
-        Ok(Self { machine, workspace, corpus, registry, host })
+        Ok(Self { machine, _workspace: workspace, corpus, registry, host })
     }
 
     /// Writes the site file with these lines about its registry.
@@ -404,8 +405,7 @@ fn a_cache_fetches_what_it_is_asked_for() -> Result<()> {
     let before = site.listing()?;
     let proxy = |file: &str| {
         format!(
-            "  plainHttp: true\n  proxy:\n    remote: http://{}\n    remoteLogin: {{user: puller, password: {{file: {file}}}}}\n    hostNetwork: true\n",
-            remote
+            "  plainHttp: true\n  proxy:\n    remote: http://{remote}\n    remoteLogin: {{user: puller, password: {{file: {file}}}}}\n    hostNetwork: true\n"
         )
     };
     site.describe(&proxy("password"))?;
