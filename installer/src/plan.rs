@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use ferry_model::plan::{Action, Identity, PLAN_VERSION, Plan, Resource, ResourceId, State, Step, StepId};
 use similar::TextDiff;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::PlanError;
 pub use text::plan_text;
 
