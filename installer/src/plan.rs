@@ -6,7 +6,9 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use ferry_model::plan::{Action, Identity, PLAN_VERSION, Plan, Resource, ResourceId, State, Step, StepId};
+use ferry_model::plan::{
+    Action, Desired, Identity, PLAN_VERSION, Plan, Resource, ResourceId, State, Step, StepId,
+};
 use similar::TextDiff;
 
 #[cfg(test)]
@@ -30,14 +32,20 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
             observed.get(&id).cloned().unwrap_or(State::Unknown { reason: "it was not looked at".into() });
         let after: Vec<StepId> =
             resource.needs.iter().filter_map(|need| step_of.get(need).copied()).collect();
-        let follows = resource.follows.iter().any(|followed| step_of.contains_key(followed));
-        match decide(resource, &before, !after.is_empty(), follows) {
+        let is_stepped = |id: &ResourceId| step_of.contains_key(id);
+        let around = Around {
+            waits: !after.is_empty(),
+            hidden: resource.needs.iter().any(|need| is_stepped(need) && need.is_endpoint()),
+            follows: resource.follows.iter().any(is_stepped),
+            emptied: steps.iter().any(may_empty),
+        };
+        match decide(resource, &before, around) {
             Decision::Nothing => {}
             Decision::Cannot(reason) => unknown.push((id, reason)),
             Decision::Do(action) => {
                 let number = StepId(u32::try_from(steps.len() + 1).unwrap_or(u32::MAX));
                 step_of.insert(id, number);
-                steps.push(step(number, action, resource, before, after));
+                steps.push(step(number, action, resource, &before, after));
             }
         }
     }
@@ -55,41 +63,64 @@ enum Decision {
     Cannot(String),
 }
 
-/// What to do with a resource that is like `before`; `waits` if something that it needs is changed, `follows` if something
-/// that it must take up is.
-fn decide(resource: &Resource, before: &State, waits: bool, follows: bool) -> Decision {
+/// What the steps before mean for a resource.
+#[derive(Clone, Copy, Debug)]
+struct Around {
+    /// Something that it needs is changed.
+    waits: bool,
+    /// It can be seen only when a registry answers that is not up yet.
+    hidden: bool,
+    /// Something that it must take up is changed.
+    follows: bool,
+    /// The registry may keep its images elsewhere afterwards.
+    emptied: bool,
+}
+
+/// Whether a step may lead a registry to another place for its images. New certificates and passwords do not.
+fn may_empty(step: &Step) -> bool {
+    let changes = matches!(step.action, Action::Create | Action::Update);
+    let is_of_registry = matches!(
+        step.resource.desired,
+        Desired::Folder(_) | Desired::File(_) | Desired::Container(_) | Desired::Object(_) | Desired::App(_)
+    );
+    changes && is_of_registry
+}
+
+/// What to do with a resource that is like `before`.
+fn decide(resource: &Resource, before: &State, around: Around) -> Decision {
     let is_right = before.meets(&resource.desired.wanted());
     if resource.desired.is_check() {
         return match before {
-            _ if waits => Decision::Do(Action::Check),
+            _ if around.waits => Decision::Do(Action::Check),
             _ if is_right => Decision::Nothing,
             State::Unknown { reason } => Decision::Cannot(reason.clone()),
             other => Decision::Cannot(format!("it is {other}, and nothing in this plan changes that")),
         };
     }
+    let is_image = matches!(resource.desired, Desired::Image(_));
     match before {
-        _ if is_right && follows => Decision::Do(Action::Restart),
+        _ if is_right && is_image && around.hidden && around.emptied => Decision::Do(Action::Check),
+        _ if is_right && around.follows => Decision::Do(Action::Restart),
         _ if is_right => Decision::Nothing,
         State::Absent => Decision::Do(Action::Create),
         State::Present { .. } => Decision::Do(Action::Update),
-        // It cannot be seen before what it needs is there.
-        State::Unknown { .. } if waits => Decision::Do(Action::Create),
+        State::Unknown { .. } if around.hidden => Decision::Do(Action::Create),
         State::Unknown { reason } => Decision::Cannot(reason.clone()),
     }
 }
 
-fn step(id: StepId, action: Action, resource: &Resource, before: State, after: Vec<StepId>) -> Step {
+fn step(id: StepId, action: Action, resource: &Resource, before: &State, after: Vec<StepId>) -> Step {
     let desired = &resource.desired;
     let moves = matches!(action, Action::Create | Action::Update);
-    let diff = desired.text().filter(|_| moves).and_then(|text| diff(&resource.id(), &before, &text));
+    let diff = desired.text().filter(|_| moves).and_then(|text| diff(&resource.id(), before, &text));
     Step {
         id,
         action,
         summary: desired.summary(action),
-        undo: desired.undo_summary(&before),
+        undo: desired.undo_summary(before),
         bytes: if moves { desired.bytes() } else { 0 },
         diff,
-        before: without_text(&before),
+        before: without_text(before),
         resource: resource.clone(),
         after,
     }

@@ -211,3 +211,38 @@ fn what_cannot_be_seen_is_not_planned_for() {
     let error = planned("existing", &desire, &observed).unwrap_err().to_string();
     assert!(error.contains("endpoint registry.corp:5000: no route to it"), "{error}");
 }
+
+#[test]
+fn a_registry_that_moves_is_looked_into_again() {
+    let desire = desired("systemd");
+    let mut observed = finished(&desire);
+    observed.insert(
+        ResourceId::new("file", "/etc/ferry/registry/config.yml"),
+        State::present([("sha256", "another")]),
+    );
+    let plan = planned("systemd", &desire, &observed).unwrap();
+    let looked = plan
+        .steps
+        .iter()
+        .filter(|step| step.resource.id().as_str().starts_with("image "))
+        .collect::<Vec<_>>();
+    assert!(looked.len() == 3 && looked.iter().all(|step| step.action == Action::Check), "{looked:?}");
+}
+
+#[test]
+fn what_is_in_the_way_is_told_before_anything_is_changed() {
+    let desire = desired("docker");
+    let mut observed = bare(&desire);
+    let reason = "container ferry-registry is not Ferry's";
+    observed.insert(ResourceId::new("container", "ferry-registry"), State::Unknown { reason: reason.into() });
+    let error = planned("docker", &desire, &observed).unwrap_err().to_string();
+    assert!(error.contains(reason), "{error}");
+    // Images cannot be seen before their registry answers, and that is no obstacle.
+    let mut observed = bare(&desire);
+    for resource in &desire.resources {
+        if resource.id().as_str().starts_with("image ") {
+            observed.insert(resource.id(), State::Unknown { reason: "it does not answer".into() });
+        }
+    }
+    planned("docker", &desire, &observed).unwrap();
+}

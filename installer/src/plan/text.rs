@@ -18,11 +18,19 @@ pub fn plan_text(plan: &Plan) -> String {
         let _ = writeln!(text, "nothing to do: all {count} things are as they should be");
     }
     let is_image = |step: &&Step| matches!(step.resource.desired, Desired::Image(_));
-    let images: Vec<&Step> = plan.steps.iter().filter(is_image).collect();
+    let (checked, images): (Vec<&Step>, Vec<&Step>) =
+        plan.steps.iter().filter(is_image).partition(|step| step.action == Action::Check);
     for step in plan.steps.iter().filter(|step| !is_image(step)) {
         write_step(&mut text, step);
     }
     write_images(&mut text, &images);
+    if !checked.is_empty() {
+        let _ = writeln!(
+            text,
+            "? {} images and charts to look for again, and to push where they are gone",
+            checked.len()
+        );
+    }
     if !plan.steps.is_empty() {
         let _ = writeln!(text, "\n{}", sums(plan));
     }

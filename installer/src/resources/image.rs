@@ -58,6 +58,9 @@ impl Manage for Image {
         _kept: &Kept,
         mine: &Mine,
     ) -> Result<Undone, Failed> {
+        if before.state.meets(&self.wanted()) {
+            return Ok(Undone::Restored);
+        }
         let client = context.client(Manner::Patient).await?;
         let repository = client.repository(&self.registry.to_string(), &self.repository).for_push();
         let Some(digest) = before.state.property("digest") else {

@@ -37,6 +37,11 @@ impl ResourceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is a registry that answers, through which alone its images can be seen.
+    pub fn is_endpoint(&self) -> bool {
+        self.0.starts_with("endpoint ")
+    }
 }
 
 impl fmt::Display for ResourceId {
