@@ -18,6 +18,9 @@ use crate::journal::{Journal, Progress, RunFolder, StepState};
 use crate::observe::look;
 use crate::resources::{Kept, Manage as _, push_images};
 
+/// Steps that have ended, each with whether it is done; or why the journal cannot be written.
+type Ended = Result<Vec<(StepId, bool)>, Error>;
+
 /// Takes the steps of `plan` that `progress` does not know as done. Fails only if the journal cannot be written; what fails
 /// at the site is noted there.
 pub async fn apply(
@@ -30,8 +33,7 @@ pub async fn apply(
     context.events.stage("apply", Some(plan.bytes()), Some(plan.steps.len() as u64));
     let worker = Worker { context, journal, kept: run.kept(), progress };
     let mut ledger = Ledger::new(plan, progress);
-    let mut running: FuturesUnordered<LocalBoxFuture<'_, Result<Vec<(StepId, bool)>, Error>>> =
-        FuturesUnordered::new();
+    let mut running: FuturesUnordered<LocalBoxFuture<'_, Ended>> = FuturesUnordered::new();
     loop {
         for (step, because) in ledger.held_back() {
             journal.append([JournalEvent::NotTried { step, because }])?;
@@ -93,9 +95,9 @@ impl<'a> Ledger<'a> {
                 return true;
             }
             if is_image {
-                images.push(step)
+                images.push(step);
             } else {
-                others.push(step)
+                others.push(step);
             }
             false
         });
@@ -120,7 +122,7 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    async fn take(&self, step: &Step) -> Result<Vec<(StepId, bool)>, Error> {
+    async fn take(&self, step: &Step) -> Ended {
         let task = self.context.events.start(&step.summary, (step.bytes > 0).then_some(step.bytes));
         let desired = &step.resource.desired;
         let outcome = match self.note_start(step).await? {
@@ -178,7 +180,7 @@ impl Worker<'_> {
     }
 
     /// Takes all steps that push images, together.
-    async fn take_images(&self, steps: Vec<&Step>) -> Result<Vec<(StepId, bool)>, Error> {
+    async fn take_images(&self, steps: Vec<&Step>) -> Ended {
         let fresh =
             |step: &&&Step| self.progress.steps.get(&step.id).is_none_or(|known| known.before.is_none());
         // What could not be seen while the registry was down may have been there all along; undoing must not delete it.

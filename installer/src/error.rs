@@ -165,13 +165,12 @@ impl Failure for Error {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Io { .. } => Vec::new(),
+            Self::Io { .. } | Self::Damaged { .. } => Vec::new(),
             Self::Incomplete { .. } => {
                 vec!["`inspect` lists what is missing; to push what there is, say --allow-incomplete".into()]
             }
             Self::Usage { hint, .. } => vec![hint.clone()],
             Self::Site { source, .. } => source.hints(),
-            Self::Damaged { .. } => Vec::new(),
             Self::Locked { .. } => vec!["wait for it to end; the lock goes with its process".into()],
             Self::NameClash { .. } => {
                 vec!["give one of them another name under `registry.names` in the site file".into()]

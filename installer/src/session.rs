@@ -28,7 +28,7 @@ pub use status::{RunStatus, Status, status};
 #[derive(Debug)]
 pub enum Applied {
     /// Everything is as it should be; nothing was done.
-    Nothing(Plan),
+    Nothing(Box<Plan>),
     /// A run was made, or one that had been cut off was finished.
     Run(Box<ferry_model::report::Report>, RunFolder),
 }
@@ -64,7 +64,7 @@ pub async fn apply_site(
     let state = context.site.state_folder();
     let _lock = SiteLock::take(&state)?;
     let desire = desire(context.bundle()?.catalog(), &context.site, facts)?;
-    if let Some(run) = unfinished(context, &desire, &reviewed).await? {
+    if let Some(run) = unfinished(context, &desire, reviewed.as_ref()).await? {
         let progress = run.progress()?;
         context.events.note(format!("going on with run {}", run.name()));
         let journal = run.journal()?;
@@ -78,7 +78,7 @@ pub async fn apply_site(
         drift::check(reviewed, &plan)?;
     }
     if plan.steps.is_empty() {
-        return Ok(Applied::Nothing(plan));
+        return Ok(Applied::Nothing(Box::new(plan)));
     }
     let checks = look(&plan).await?;
     let basis = Basis::new(context.bundle()?, checks);
@@ -93,7 +93,7 @@ pub async fn apply_site(
 async fn unfinished(
     context: &Context,
     desire: &Desire,
-    reviewed: &Option<Plan>,
+    reviewed: Option<&Plan>,
 ) -> Result<Option<RunFolder>, Error> {
     let Some(run) = RunFolder::find(&context.site.state_folder(), None)? else { return Ok(None) };
     let progress = run.progress()?;
@@ -104,8 +104,7 @@ async fn unfinished(
         return Ok(None);
     }
     let plan = run.plan()?;
-    let is_this =
-        plan.identity == identity(context)? && reviewed.as_ref().is_none_or(|reviewed| *reviewed == plan);
+    let is_this = plan.identity == identity(context)? && reviewed.is_none_or(|reviewed| *reviewed == plan);
     let observed = observe(context, &desire.resources).await;
     let changed = drift::since(&plan, &observed, |step| progress.steps.contains_key(&step));
     if is_this && changed.is_empty() {

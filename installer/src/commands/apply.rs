@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     drop(guard);
     match applied {
         Applied::Nothing(plan) => {
-            global.output.print(&plan, || plan_text(&plan));
+            global.output.print(&*plan, || plan_text(&plan));
             Ok(ExitCode::Done)
         }
         Applied::Run(done, run) => {

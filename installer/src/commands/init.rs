@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             file.write_all(text.as_bytes()).map_err(Error::io("writing", path))?;
         }
         None => {
-            std::io::stdout().write_all(text.as_bytes()).map_err(Error::io("writing", "standard output"))?
+            std::io::stdout().write_all(text.as_bytes()).map_err(Error::io("writing", "standard output"))?;
         }
     }
     Ok(ExitCode::Done)

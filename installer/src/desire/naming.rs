@@ -56,7 +56,7 @@ impl Naming<'_> {
     pub fn images(&self, catalog: &Catalog) -> Result<Vec<Image>, Error> {
         let mut images: BTreeMap<String, Image> = BTreeMap::new();
         let sizes: BTreeMap<_, _> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
-        let sources = self.sources(catalog);
+        let sources = Self::sources(catalog);
         for (item, source) in items(catalog, |entry| self.name(entry)).into_iter().zip(sources) {
             if item.kind == ItemKind::Chart && !self.charts.push {
                 continue;
@@ -82,7 +82,7 @@ impl Naming<'_> {
     }
 
     /// What each item is called in the bundle, in the order of [`items`].
-    fn sources(&self, catalog: &Catalog) -> Vec<String> {
+    fn sources(catalog: &Catalog) -> Vec<String> {
         let images = catalog.images.iter().flat_map(|image| {
             let name = image.reference.to_string();
             let attachments = image.attachments.iter().map({

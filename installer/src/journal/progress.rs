@@ -73,7 +73,7 @@ impl Progress {
 
     fn take(&mut self, entry: &Entry) {
         match entry.event.clone() {
-            JournalEvent::Began { .. } => {}
+            JournalEvent::Began { .. } | JournalEvent::Undoing { .. } => {}
             JournalEvent::Resumed => self.ended = None,
             JournalEvent::Started { step, before } => {
                 let begun = StepProgress {
@@ -87,11 +87,10 @@ impl Progress {
             JournalEvent::Done { step, after } => self.set(step, StepState::Done(after), entry.at),
             JournalEvent::Failed { step, failure } => self.set(step, StepState::Failed(failure), entry.at),
             JournalEvent::NotTried { step, because } => {
-                self.set(step, StepState::NotTried(because), entry.at)
+                self.set(step, StepState::NotTried(because), entry.at);
             }
             JournalEvent::Ended => self.ended = Some(entry.at),
             JournalEvent::UndoBegan => self.undo = Undo::Begun,
-            JournalEvent::Undoing { .. } => {}
             JournalEvent::Undone { step } => self.set(step, StepState::Undone, entry.at),
             JournalEvent::Left { step, reason } => self.set(step, StepState::Left(reason), entry.at),
             JournalEvent::UndoEnded => self.undo = Undo::Ended,

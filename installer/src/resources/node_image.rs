@@ -153,8 +153,7 @@ fn finish(node: &NodeImage, child: Child) -> Result<String, Failed> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let last =
-        said.lines().map(str::trim).filter(|line| !line.is_empty()).next_back().unwrap_or("it said nothing");
+    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
     let last: String = last.chars().filter(|c| !c.is_control()).take(300).collect();
     let message = format!("node {}: {last}", node.node);
     Err(match output.status.code() {

@@ -74,7 +74,7 @@ pub async fn status(context: &Context) -> Result<Status, Error> {
             match now.get(id) {
                 Some(now) if is_same(now, after) => {}
                 Some(ferry_model::plan::State::Unknown { reason }) => {
-                    status.unknown.push(format!("{id}: {reason}"))
+                    status.unknown.push(format!("{id}: {reason}"));
                 }
                 Some(now) => status.changed_since.push(format!("{id} was {after} and is {now}")),
                 None => {}

@@ -109,6 +109,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "what `json!` gives is handed on as it is")]
     fn pod(status: Value) -> Value {
         json!({"metadata": {"name": "registry-1"}, "status": status})
     }

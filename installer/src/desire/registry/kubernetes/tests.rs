@@ -14,11 +14,14 @@ const CLAIM: &str = "    storage: {size: 500GiB}\n";
 const S3: &str = "    storage: {s3: {endpoint: 'http://minio:9000', bucket: images, login: {user: AK, password: {env: SK}}}}\n";
 
 fn objects(desire: &Desire) -> Vec<&Value> {
-    let manifest = |desired| match desired {
-        &Desired::Object(ref object) => Some(&object.manifest),
-        _ => None,
-    };
-    desire.resources.iter().filter_map(|resource| manifest(&resource.desired)).collect()
+    desire
+        .resources
+        .iter()
+        .filter_map(|resource| match &resource.desired {
+            Desired::Object(object) => Some(&object.manifest),
+            _ => None,
+        })
+        .collect()
 }
 
 fn object<'a>(desire: &'a Desire, kind: &str) -> &'a Value {
