@@ -8,6 +8,7 @@ mod init;
 mod plan;
 mod preflight;
 mod push;
+mod registry;
 mod report;
 mod rollback;
 mod serve;
@@ -55,6 +56,7 @@ enum Command {
     Push(push::Args),
     Serve(serve::Args),
     Export(export::Args),
+    Registry(registry::Args),
     Completion(completion::Args),
 }
 
@@ -88,6 +90,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Push(args) => push::run(&args, global),
         Command::Serve(args) => serve::run(&args, global),
         Command::Export(args) => export::run(&args, global),
+        Command::Registry(args) => registry::run(&args, global),
         Command::Completion(args) => Ok(completion::run(&args)),
     }
 }

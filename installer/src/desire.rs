@@ -2,6 +2,7 @@
 //! the same resources; what only this machine knows comes in as [`Facts`].
 
 mod facts;
+mod manifests;
 mod naming;
 mod registry;
 
@@ -9,6 +10,7 @@ use ferry_model::catalog::Catalog;
 use ferry_model::plan::{Resource, Space};
 
 pub use facts::{Facts, GivenCertificate, ImageFile};
+pub use manifests::{Secrets, manifests};
 pub use naming::Naming;
 
 use crate::Error;

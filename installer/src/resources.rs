@@ -28,6 +28,7 @@ use ferry_model::report::Failed;
 pub(crate) use endpoint::is_registry;
 pub(crate) use image::push_images;
 pub(crate) use kept::Kept;
+pub(crate) use object::with_secrets;
 
 use crate::context::Context;
 

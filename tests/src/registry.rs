@@ -207,7 +207,7 @@ impl Registry {
         *lock(&self.0.failure) = None;
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let Some(route) = route::Route::of(&request) else {
             return answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "no such path");
         };

@@ -29,7 +29,7 @@ const CONFLICT: u16 = 409;
 
 impl Manage for App {
     fn wanted(&self) -> State {
-        State::present([("matches", "yes"), ("healthy", "yes")])
+        State::present([("matches", "yes")])
     }
 
     fn summary(&self, action: Action) -> String {
@@ -54,16 +54,12 @@ impl Manage for App {
             Err(failed) => return State::Unknown { reason: failed.message },
         };
         let seen = definition::project(&self.definition, &live);
-        let yes = |is_so| if is_so { "yes" } else { "no" };
         let text = definition::text(&seen);
         let fields = Digest::of(text.as_bytes()).hex();
         let matches = definition::normal(&self.definition) == definition::normal(&seen);
-        State::present([
-            ("matches", yes(matches)),
-            ("healthy", yes(trouble(&live).is_none())),
-            ("sha256", &fields),
-        ])
-        .with_text(text)
+        let matches = if matches { "yes" } else { "no" };
+        // Whether it runs is no part of it: that comes and goes, and undoing must not depend on it.
+        State::present([("matches", matches), ("sha256", &fields)]).with_text(text)
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

@@ -112,6 +112,11 @@ impl Manage for Object {
     }
 }
 
+/// The object as it would be sent, with its secrets.
+pub(crate) async fn with_secrets(object: &Object, context: &Context) -> Result<Value, Failed> {
+    object.filled(context, None).await
+}
+
 const MANAGED_BY: &str = "/metadata/labels/app.kubernetes.io~1managed-by";
 const TEMPLATE: &str = "/spec/template";
 
