@@ -13,9 +13,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::run::{find, headline, output, run, target};
 
 /// A program that tests start, and the Debian package that has it.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: [(&str, &str); 17] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
+    ("ssh", "openssh-client"),
+    ("sshd", "openssh-server"),
     ("dockerd", "docker.io"),
     ("containerd", "containerd"),
     ("runc", "runc"),
