@@ -35,8 +35,10 @@ pub async fn apply(
     let mut ledger = Ledger::new(plan, progress);
     let mut running: FuturesUnordered<LocalBoxFuture<'_, Ended>> = FuturesUnordered::new();
     loop {
-        for (step, because) in ledger.held_back() {
-            journal.append([JournalEvent::NotTried { step, because }])?;
+        let held = ledger.held_back();
+        if !held.is_empty() {
+            journal
+                .append(held.into_iter().map(|(step, because)| JournalEvent::NotTried { step, because }))?;
         }
         let (images, others) =
             ledger.ready(context.site.site.limits.steps.max(1).saturating_sub(running.len()));

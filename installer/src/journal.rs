@@ -4,7 +4,7 @@
 mod progress;
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,6 +19,8 @@ use crate::Error;
 use crate::resources::Kept;
 
 const PLAN: &str = "plan.json";
+/// No line of a journal is longer.
+const MAX_LINE: u64 = 16 << 20;
 const JOURNAL: &str = "journal.jsonl";
 
 /// A run's folder.
@@ -39,12 +41,14 @@ impl RunFolder {
         let mut runs = Vec::new();
         for entry in entries {
             let path = entry.map_err(Error::io("reading", &folder))?.path();
-            // A run begins with its journal's first line; a folder without is one that was cut off before.
-            if path.join(JOURNAL).exists() {
-                runs.push(Self { path });
+            let run = Self { path };
+            // A run begins with its journal's first line; a folder without is one that was cut off before. What has no number
+            // for its name is somebody's copy.
+            if run.number().is_some() && run.has_begun() {
+                runs.push(run);
             }
         }
-        runs.sort_by(|one, other| one.path.cmp(&other.path));
+        runs.sort_by_key(Self::number);
         Ok(runs)
     }
 
@@ -54,17 +58,17 @@ impl RunFolder {
         match name {
             None => Ok(runs.pop()),
             Some(name) => {
-                let number = name.parse::<u32>().ok();
+                let number = name.parse::<u64>().ok();
                 Ok(runs
                     .into_iter()
-                    .find(|run| run.name() == name || run.name().parse::<u32>().ok() == number))
+                    .find(|run| run.name() == name || (number.is_some() && run.number() == number)))
             }
         }
     }
 
-    /// Begins a run of `plan`.
-    pub fn begin(state: &Path, plan: &Plan) -> Result<(Self, Journal), Error> {
-        let last = Self::all(state)?.pop().and_then(|run| run.name().parse::<u32>().ok()).unwrap_or(0);
+    /// Begins a run of `plan`, with these files in its folder. The journal comes last: with it the run has begun.
+    pub fn begin(state: &Path, plan: &Plan, files: &[(&str, Vec<u8>)]) -> Result<(Self, Journal), Error> {
+        let last = Self::all(state)?.last().and_then(Self::number).unwrap_or(0);
         let run = Self { path: state.join("runs").join(format!("{:04}", last + 1)) };
         // What a run left that was cut off before its journal began.
         match fs::remove_dir_all(&run.path) {
@@ -76,6 +80,9 @@ impl RunFolder {
         fs::create_dir_all(&run.path).map_err(Error::io("creating", &run.path))?;
         let text = serde_json::to_vec_pretty(plan).expect("a plan has only strings, numbers and lists");
         run.write(PLAN, &text)?;
+        for (name, content) in files {
+            run.write(name, content)?;
+        }
         let journal = run.journal()?;
         let (identity, plan) = (plan.identity.clone(), Digest::of(&text));
         journal.append([JournalEvent::Began { format_version: PLAN_VERSION, identity, plan }])?;
@@ -86,6 +93,19 @@ impl RunFolder {
     /// Its name: `0001`.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn number(&self) -> Option<u64> {
+        let name = self.name();
+        name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok()).flatten()
+    }
+
+    fn has_begun(&self) -> bool {
+        let first = fs::File::open(self.path.join(JOURNAL)).and_then(|file| {
+            let mut line = Vec::new();
+            io::BufReader::new(file).take(MAX_LINE).read_until(b'\n', &mut line).map(|_| line)
+        });
+        first.is_ok_and(|line| line.ends_with(b"\n"))
     }
 
     /// The folder.
@@ -120,11 +140,11 @@ impl RunFolder {
     /// The journal's lines. A last line that was cut off does not count.
     pub fn entries(&self) -> Result<Vec<Entry>, Error> {
         let path = self.path.join(JOURNAL);
-        let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
+        let text = fs::read(&path).map_err(Error::io("reading", &path))?;
         let mut entries = Vec::new();
-        for (number, line) in text.split_inclusive('\n').enumerate() {
-            let Some(whole) = line.strip_suffix('\n') else { break };
-            let entry = serde_json::from_str(whole)
+        for (number, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            let Some(whole) = line.strip_suffix(b"\n") else { break };
+            let entry = serde_json::from_slice(whole)
                 .map_err(|error| Error::damaged(&path, format!("line {}: {error}", number + 1)))?;
             entries.push(entry);
         }

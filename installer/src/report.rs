@@ -52,10 +52,9 @@ impl Basis {
         }
     }
 
-    /// Keeps it with the run.
-    pub fn save(&self, run: &RunFolder) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(self).expect("a basis has only strings, numbers and lists");
-        run.write(BASIS, &text).map(drop)
+    /// As a file of the run.
+    pub fn file(&self) -> (&'static str, Vec<u8>) {
+        (BASIS, serde_json::to_vec_pretty(self).expect("a basis has only strings, numbers and lists"))
     }
 
     fn read(run: &RunFolder) -> Result<Option<Self>, Error> {
@@ -64,7 +63,7 @@ impl Basis {
             Ok(text) => serde_json::from_slice(&text)
                 .map(Some)
                 .map_err(|error| Error::damaged(&path, error.to_string())),
-            // Cut off between the journal's first line and this.
+            // Somebody has taken it away.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("reading", &path)(error)),
         }

@@ -7,8 +7,9 @@ mod status;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use ferry_model::plan::{Identity, Plan, Resource};
+use ferry_model::plan::{Desired, Endpoint, Identity, Plan, Resource};
 use ferry_model::report::Check;
 
 use crate::Error;
@@ -82,8 +83,7 @@ pub async fn apply_site(
     }
     let checks = look(&plan).await?;
     let basis = Basis::new(context.bundle()?, checks);
-    let (run, journal) = RunFolder::begin(&state, &plan)?;
-    basis.save(&run)?;
+    let (run, journal) = RunFolder::begin(&state, &plan, &[basis.file()])?;
     apply(context, &plan, &run, &journal, &Progress::default()).await?;
     Ok(Applied::Run(Box::new(report::write(&run)?), run))
 }
@@ -95,18 +95,23 @@ async fn unfinished(
     desire: &Desire,
     reviewed: Option<&Plan>,
 ) -> Result<Option<RunFolder>, Error> {
-    let Some(run) = RunFolder::find(&context.site.state_folder(), None)? else { return Ok(None) };
-    let progress = run.progress()?;
-    if progress.undo == Undo::Begun {
-        return Err(Error::HalfUndone { run: run.name() });
+    let runs = RunFolder::all(&context.site.state_folder())?;
+    for run in &runs {
+        if run.progress()?.undo == Undo::Begun {
+            return Err(Error::HalfUndone { run: run.name() });
+        }
     }
+    let Some(run) = runs.last().cloned() else { return Ok(None) };
+    let progress = run.progress()?;
     if progress.ended.is_some() || progress.undo == Undo::Ended {
         return Ok(None);
     }
     let plan = run.plan()?;
     let is_this = plan.identity == identity(context)? && reviewed.is_none_or(|reviewed| *reviewed == plan);
     let observed = observe(context, &desire.resources).await;
-    let changed = drift::since(&plan, &observed, |step| progress.steps.contains_key(&step));
+    let changed = drift::since(&plan, &observed, |step| {
+        progress.steps.get(&step).is_some_and(|known| known.before.is_some())
+    });
     if is_this && changed.is_empty() {
         return Ok(Some(run));
     }
@@ -144,14 +149,41 @@ pub async fn rollback_site(
         );
         return Err(Error::Usage { problem, hint: "`status` lists the runs of a site".into() });
     };
+    refuse_below(&state, &run)?;
     let (plan, progress) = (run.plan()?, run.progress()?);
     rollback(context, &plan, &run, &run.journal()?, &progress).await?;
     Ok((report::write(&run)?, run))
 }
 
-/// What every resource of a plan was, for those that need a second look.
-pub(crate) fn resources(plan: &Plan) -> Vec<Resource> {
-    plan.steps.iter().map(|step| step.resource.clone()).collect()
+/// A run on which a later one stands cannot be taken back: what it made is the later one's ground.
+fn refuse_below(state: &Path, run: &RunFolder) -> Result<(), Error> {
+    let runs = RunFolder::all(state)?;
+    for later in runs.iter().rev().take_while(|later| *later != run) {
+        if later.progress()?.undo != Undo::Ended {
+            let problem = format!("run {} stands on run {}", later.name(), run.name());
+            return Err(Error::Usage {
+                problem,
+                hint: "take the later one back first: `rollback` without a number does".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The resources of a plan, for a second look; with the site's registry before its images, so that one that is down is asked once.
+pub(crate) fn resources(context: &Context, plan: &Plan) -> Vec<Resource> {
+    let mut resources: Vec<Resource> = endpoint(context).into_iter().collect();
+    let known = |step: &&ferry_model::plan::Step| !step.resource.id().is_endpoint();
+    resources.extend(plan.steps.iter().filter(known).map(|step| step.resource.clone()));
+    resources
+}
+
+/// The site's registry, to be asked whether it answers.
+pub(crate) fn endpoint(context: &Context) -> Option<Resource> {
+    let registry = context.site.site.registry.as_ref()?;
+    let (address, scheme) = (registry.address.clone(), registry.tls.scheme().to_owned());
+    let endpoint = Endpoint { registry: address, scheme, patience: 0 };
+    Some(Resource::new(Desired::Endpoint(endpoint), "its images are seen through it"))
 }
 
 /// Steps that are done, with what stood there then.

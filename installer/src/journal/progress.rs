@@ -36,6 +36,10 @@ pub enum Undo {
 pub struct StepProgress {
     /// What its undo needs; absent for one that was never tried.
     pub before: Option<Before>,
+    /// What stood there when it was done, whatever has become of it since.
+    pub after: Option<State>,
+    /// Whether undoing it was begun and cut off.
+    pub undoing: bool,
     /// Where it stands.
     pub state: StepState,
     /// When it was begun, in milliseconds since 1970.
@@ -73,11 +77,18 @@ impl Progress {
 
     fn take(&mut self, entry: &Entry) {
         match entry.event.clone() {
-            JournalEvent::Began { .. } | JournalEvent::Undoing { .. } => {}
+            JournalEvent::Began { .. } => {}
+            JournalEvent::Undoing { step } => {
+                if let Some(known) = self.steps.get_mut(&step) {
+                    known.undoing = true;
+                }
+            }
             JournalEvent::Resumed => self.ended = None,
             JournalEvent::Started { step, before } => {
                 let begun = StepProgress {
                     before: Some(before),
+                    after: None,
+                    undoing: false,
                     state: StepState::Started,
                     began: entry.at,
                     ended: None,
@@ -93,6 +104,12 @@ impl Progress {
             JournalEvent::UndoBegan => self.undo = Undo::Begun,
             JournalEvent::Undone { step } => self.set(step, StepState::Undone, entry.at),
             JournalEvent::Left { step, reason } => self.set(step, StepState::Left(reason), entry.at),
+            JournalEvent::UndoFailed { step, reason } => {
+                self.set(step, StepState::Left(reason), entry.at);
+                if let Some(known) = self.steps.get_mut(&step) {
+                    known.undoing = true;
+                }
+            }
             JournalEvent::UndoEnded => self.undo = Undo::Ended,
         }
     }
@@ -100,10 +117,16 @@ impl Progress {
     fn set(&mut self, step: StepId, state: StepState, at: u64) {
         let known = self.steps.entry(step).or_insert(StepProgress {
             before: None,
+            after: None,
+            undoing: false,
             state: StepState::Started,
             began: at,
             ended: None,
         });
+        known.undoing = false;
+        if let StepState::Done(after) = &state {
+            known.after = Some(after.clone());
+        }
         // How long undoing took is not how long doing took.
         if !matches!(state, StepState::Undone | StepState::Left(_)) {
             known.ended = Some(at);

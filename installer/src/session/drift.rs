@@ -1,6 +1,8 @@
 //! Whether a site is still what a plan was made for.
 
-use ferry_model::plan::{Plan, ResourceId, StepId};
+use std::collections::BTreeSet;
+
+use ferry_model::plan::{Plan, ResourceId, State, Step, StepId};
 
 use crate::Error;
 use crate::observe::{Observed, is_same};
@@ -15,22 +17,33 @@ pub(super) fn check(reviewed: &Plan, current: &Plan) -> Result<(), Error> {
         differences.push("the site file was edited".to_owned());
     }
     differences.extend(since(reviewed, &current.observed, |_| false));
-    if differences.is_empty() && reviewed.steps != current.steps {
+    if differences.is_empty() && without_reasons(&reviewed.steps) != without_reasons(&current.steps) {
         differences.push("this program would take other steps than the one that made the plan".to_owned());
     }
     if differences.is_empty() { Ok(()) } else { Err(Error::Drift { differences }) }
 }
 
+/// Why something could not be seen may be worded otherwise each time.
+fn without_reasons(steps: &[Step]) -> Vec<Step> {
+    let mut steps = steps.to_vec();
+    for step in &mut steps {
+        if let State::Unknown { reason } = &mut step.before {
+            reason.clear();
+        }
+    }
+    steps
+}
+
 /// What is no longer as the plan found it, leaving out the steps that were begun.
 pub(super) fn since(plan: &Plan, observed: &Observed, begun: impl Fn(StepId) -> bool) -> Vec<String> {
-    let own: Vec<ResourceId> =
+    let own: BTreeSet<ResourceId> =
         plan.steps.iter().filter(|step| begun(step.id)).map(|step| step.resource.id()).collect();
     let planned = plan.observed.iter().filter(|(id, _)| !own.contains(id));
     planned
         .filter_map(|(id, was)| match observed.get(id) {
             Some(now) if is_same(was, now) => None,
             // What could not be seen before may be seen once a step has brought it up.
-            Some(_) if matches!(was, ferry_model::plan::State::Unknown { .. }) && !own.is_empty() => None,
+            Some(_) if matches!(was, State::Unknown { .. }) && !own.is_empty() => None,
             Some(now) => Some(format!("{id} was {was} and is {now}")),
             None => Some(format!("{id} is no longer asked for")),
         })

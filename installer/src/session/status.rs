@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ferry_display::printable;
-use ferry_model::plan::Action;
+use ferry_model::plan::{Action, State};
 use ferry_model::report::{Outcome, Report};
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::{done, resources};
 use crate::Error;
 use crate::context::Context;
 use crate::journal::{RunFolder, Undo};
-use crate::observe::{is_same, observe};
+use crate::observe::{Observed, is_same, observe};
 use crate::report;
 
 /// Where a site stands.
@@ -58,27 +58,23 @@ pub async fn status(context: &Context) -> Result<Status, Error> {
         changed_since: Vec::new(),
         unknown: Vec::new(),
     };
-    let mut standing = None;
+    let mut left = Observed::new();
+    let mut now = Observed::new();
     for run in runs {
         let (progress, report) = (run.progress()?, report::read(&run)?);
         if progress.undo == Undo::No {
-            standing = Some(run.clone());
+            let plan = run.plan()?;
+            left.extend(done(&plan, &progress));
+            now.extend(observe(context, &resources(context, &plan)).await);
         }
         status.runs.push(run_status(&run, &report, progress.undo));
     }
-    if let Some(run) = standing {
-        let (plan, progress) = (run.plan()?, run.progress()?);
-        let left = done(&plan, &progress);
-        let now = observe(context, &resources(&plan)).await;
-        for (id, after) in &left {
-            match now.get(id) {
-                Some(now) if is_same(now, after) => {}
-                Some(ferry_model::plan::State::Unknown { reason }) => {
-                    status.unknown.push(format!("{id}: {reason}"));
-                }
-                Some(now) => status.changed_since.push(format!("{id} was {after} and is {now}")),
-                None => {}
-            }
+    for (id, after) in &left {
+        match now.get(id) {
+            Some(now) if is_same(now, after) => {}
+            Some(State::Unknown { reason }) => status.unknown.push(format!("{id}: {reason}")),
+            Some(now) => status.changed_since.push(format!("{id} was {after} and is {now}")),
+            None => {}
         }
     }
     Ok(status)

@@ -116,7 +116,7 @@ impl Ground {
     /// Applies, cut off where `stop` says. `Ok` if it came to its end.
     async fn apply(&self, stop: Option<Stop>) -> Result<(), Error> {
         let plan = self.plan().await;
-        let (run, journal) = RunFolder::begin(&self.path("site.ferry"), &plan)?;
+        let (run, journal) = RunFolder::begin(&self.path("site.ferry"), &plan, &[])?;
         *journal.stop.lock().unwrap() = stop;
         apply(&self.context(), &plan, &run, &journal, &Progress::default()).await
     }
@@ -216,7 +216,7 @@ async fn one_failure_holds_back_only_what_needs_it() {
     let plan = ground.plan().await;
     fs::create_dir(ground.path("etc/ferry")).unwrap();
     fs::write(ground.path("etc/ferry/tls"), "in the way").unwrap();
-    let (run, journal) = RunFolder::begin(&ground.path("site.ferry"), &plan).unwrap();
+    let (run, journal) = RunFolder::begin(&ground.path("site.ferry"), &plan, &[]).unwrap();
     apply(&ground.context(), &plan, &run, &journal, &Progress::default()).await.unwrap();
     let report = report::read(&run).unwrap();
     let names = |outcome| report.with(outcome).map(|change| change.resource.to_string()).collect::<Vec<_>>();
@@ -248,4 +248,70 @@ async fn secrets_stay_out_of_what_is_kept() {
         }
     }
     assert!(looked_at >= 4);
+}
+
+#[tokio::test]
+async fn taking_back_twice_leaves_what_the_first_time_left() {
+    let ground = Ground::new();
+    ground.apply(None).await.unwrap();
+    fs::write(ground.path("etc/daemon.json"), "{\"mine\": true}").unwrap();
+    for _ in 0..3 {
+        ground.take_back(None).await.unwrap();
+        assert_eq!(fs::read_to_string(ground.path("etc/daemon.json")).unwrap(), "{\"mine\": true}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_at_is_not_taken_back_blindly_and_can_be_later() {
+    let ground = Ground::new();
+    let before = ground.picture(true);
+    ground.apply(None).await.unwrap();
+    // Without the password nobody can tell whether the file is still the run's.
+    fs::rename(ground.path("password"), ground.path("elsewhere")).unwrap();
+    ground.take_back(None).await.unwrap();
+    assert!(ground.path("etc/ferry/htpasswd").exists());
+    assert_eq!(ground.run().unwrap().progress().unwrap().undo, Undo::Begun, "it is not over");
+    fs::rename(ground.path("elsewhere"), ground.path("password")).unwrap();
+    ground.take_back(None).await.unwrap();
+    assert_eq!(ground.picture(true), before);
+    assert_eq!(ground.run().unwrap().progress().unwrap().undo, Undo::Ended);
+}
+
+#[tokio::test]
+async fn a_file_that_failed_and_was_mended_by_hand_is_left() {
+    let ground = Ground::new();
+    let plan = ground.plan().await;
+    // In the way of the file, so that its step fails.
+    fs::create_dir_all(ground.path("etc/ferry/config.yml.ferry-new/x")).unwrap();
+    fs::set_permissions(ground.path("etc/ferry"), fs::Permissions::from_mode(0o750)).unwrap();
+    let (run, journal) = RunFolder::begin(&ground.path("site.ferry"), &plan, &[]).unwrap();
+    apply(&ground.context(), &plan, &run, &journal, &Progress::default()).await.unwrap();
+    let failed: Vec<_> =
+        report::read(&run).unwrap().with(Outcome::Failed).map(|change| change.resource.to_string()).collect();
+    assert_eq!(failed, [format!("file {}", ground.path("etc/ferry/config.yml").display())]);
+    fs::write(ground.path("etc/ferry/config.yml"), "the operator's own").unwrap();
+    ground.take_back(None).await.unwrap();
+    assert_eq!(fs::read_to_string(ground.path("etc/ferry/config.yml")).unwrap(), "the operator's own");
+}
+
+#[tokio::test]
+async fn copies_of_runs_and_cut_off_beginnings_are_no_runs() {
+    let ground = Ground::new();
+    ground.apply(None).await.unwrap();
+    let runs = ground.path("site.ferry/runs");
+    fs::create_dir(runs.join("0001.bak")).unwrap();
+    fs::copy(runs.join("0001/journal.jsonl"), runs.join("0001.bak/journal.jsonl")).unwrap();
+    fs::create_dir(runs.join("0002")).unwrap();
+    fs::write(runs.join("0002/journal.jsonl"), "{\"at\": 1, \"ev").unwrap();
+    assert_eq!(ground.run().unwrap().name(), "0001");
+    ground.take_back(None).await.unwrap();
+    ground.apply(None).await.unwrap();
+    assert_eq!(ground.run().unwrap().name(), "0002");
+
+    // A line that was torn within a character is no reason to give up.
+    let journal = runs.join("0002/journal.jsonl");
+    let mut text = fs::read(&journal).unwrap();
+    text.extend_from_slice(&"{\"at\": 2, \"摆".as_bytes()[..13]);
+    fs::write(&journal, text).unwrap();
+    ground.take_back(None).await.unwrap();
 }

@@ -83,6 +83,13 @@ pub enum JournalEvent {
         /// Why, and where what stood there before is kept.
         reason: String,
     },
+    /// Undoing a step failed half way; it can be tried again.
+    UndoFailed {
+        /// Which.
+        step: StepId,
+        /// Why.
+        reason: String,
+    },
     /// Undoing has ended.
     UndoEnded,
 }
