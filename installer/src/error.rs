@@ -78,6 +78,12 @@ pub enum Error {
         /// The other.
         other: String,
     },
+    /// The site file names an image that the bundle does not have.
+    #[error("`registry.names` has {name}, and the bundle has no such image")]
+    NameOfNothing {
+        /// The image.
+        name: String,
+    },
     /// A registry takes single images only, and the bundle has none for this platform.
     #[error("{image} has no image for {platform}, and the registry takes no images for several platforms")]
     NoPlatform {
@@ -149,7 +155,10 @@ impl Failure for Error {
             Self::Incomplete { .. } => Class::NotFound,
             Self::Usage { .. } => Class::Usage,
             Self::Site { source, .. } => source.class(),
-            Self::Damaged { .. } | Self::NameClash { .. } | Self::NoPlatform { .. } => Class::Input,
+            Self::Damaged { .. }
+            | Self::NameClash { .. }
+            | Self::NameOfNothing { .. }
+            | Self::NoPlatform { .. } => Class::Input,
             Self::Locked { .. } | Self::Drift { .. } | Self::HalfUndone { .. } | Self::Preflight { .. } => {
                 Class::Local
             }
@@ -175,6 +184,7 @@ impl Failure for Error {
             Self::NameClash { .. } => {
                 vec!["give one of them another name under `registry.names` in the site file".into()]
             }
+            Self::NameOfNothing { .. } => vec!["`inspect` lists the images of a bundle".into()],
             Self::NoPlatform { .. } => {
                 vec!["build the bundle with that platform, or say `manifestLists: accepted` if the registry takes them".into()]
             }

@@ -26,6 +26,7 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
     let mut steps: Vec<Step> = Vec::new();
     let mut step_of: BTreeMap<ResourceId, StepId> = BTreeMap::new();
     let mut unknown = Vec::new();
+    let mut emptied = false;
     for resource in &desire.resources {
         let id = resource.id();
         let before =
@@ -37,7 +38,7 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
             waits: !after.is_empty(),
             hidden: resource.needs.iter().any(|need| is_stepped(need) && need.is_endpoint()),
             follows: resource.follows.iter().any(is_stepped),
-            emptied: steps.iter().any(may_empty),
+            emptied,
         };
         match decide(resource, &before, around) {
             Decision::Nothing => {}
@@ -45,7 +46,9 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
             Decision::Do(action) => {
                 let number = StepId(u32::try_from(steps.len() + 1).unwrap_or(u32::MAX));
                 step_of.insert(id, number);
-                steps.push(step(number, action, resource, &before, after));
+                let step = step(number, action, resource, &before, after);
+                emptied |= may_empty(&step);
+                steps.push(step);
             }
         }
     }

@@ -226,3 +226,35 @@ fn a_wrong_site_file_is_refused_with_its_place() -> Result<()> {
     installer(workspace, &["status"]).succeed()?.prints("no run yet")?;
     Ok(())
 }
+
+/// A tag that moved goes back before the manifest that it moved to is deleted with every tag that names it.
+#[test]
+fn taking_back_gives_moved_tags_their_images_again() -> Result<()> {
+    let sample = Sample::built(Corpus::small(308, 20_000))?;
+    let workspace = &sample.workspace;
+    let registry = Registry::start(Setup::default());
+    let (old, new) = (&sample.corpus.images[0], &sample.corpus.images[1]);
+    // The operator's image under the tag that the bundle's will take.
+    registry.load(&old.named(&new.repository, &new.tag));
+    let before = registry.tag(&new.repository, &new.tag);
+    plain(workspace, &registry.host())?;
+    installer(workspace, &["apply", "bundle"]).succeed()?;
+    ensure!(registry.tag(&new.repository, &new.tag) == Some(new.root), "it was not pushed");
+    installer(workspace, &["rollback"]).run()?;
+    ensure!(registry.tag(&new.repository, &new.tag) == before, "the operator's tag is not back");
+    installer(workspace, &["rollback", "9"]).fail_with(2)?.says("there is no run 9")?;
+    Ok(())
+}
+
+/// What a later run stands on stays.
+#[test]
+fn runs_are_taken_back_from_the_last_one() -> Result<()> {
+    let sample = Sample::built(Corpus::small(309, 10_000))?;
+    let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
+    plain(workspace, &registry.host())?;
+    installer(workspace, &["apply", "bundle"]).succeed()?;
+    registry.clear();
+    installer(workspace, &["apply", "bundle"]).succeed()?;
+    installer(workspace, &["rollback", "1"]).fail_with(2)?.says("run 0002 stands on run 0001")?;
+    Ok(())
+}

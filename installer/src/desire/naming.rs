@@ -44,16 +44,23 @@ impl Naming<'_> {
     }
 
     fn chosen(&self, reference: &ImageReference) -> Option<&ImageReference> {
-        let same = |known: &&ImageReference| {
-            (known.registry(), known.repository(), known.tag())
-                == (reference.registry(), reference.repository(), reference.tag())
-        };
-        let key = self.registry.names.keys().find(same)?;
+        let key = self.registry.names.keys().find(|known| is_same_image(known, reference))?;
         self.registry.names.get(key)
+    }
+
+    /// Refuses a name for an image that the bundle does not have: more likely a slip than a wish.
+    fn check_names(&self, catalog: &Catalog) -> Result<(), Error> {
+        let is_there =
+            |key: &&ImageReference| catalog.images.iter().any(|image| is_same_image(key, &image.reference));
+        match self.registry.names.keys().find(|key| !is_there(key)) {
+            Some(key) => Err(Error::NameOfNothing { name: key.to_string() }),
+            None => Ok(()),
+        }
     }
 
     /// Everything that the registry shall have. Fails if two different things would get one name.
     pub fn images(&self, catalog: &Catalog) -> Result<Vec<Image>, Error> {
+        self.check_names(catalog)?;
         let mut images: BTreeMap<String, Image> = BTreeMap::new();
         let sizes: BTreeMap<_, _> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
         let sources = Self::sources(catalog);
@@ -123,4 +130,9 @@ impl Naming<'_> {
             size,
         })
     }
+}
+
+/// Whether two references name the same image, whatever digest one of them adds.
+fn is_same_image(one: &ImageReference, other: &ImageReference) -> bool {
+    (one.registry(), one.repository(), one.tag()) == (other.registry(), other.repository(), other.tag())
 }
