@@ -82,8 +82,8 @@ pub(crate) trait Manage {
 /// What the run that is being undone has made, for resources whose content others may have added to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mine {
-    /// Images of the site's registry, as `repository:tag`.
-    pub(crate) images: std::collections::BTreeSet<String>,
+    /// Images of the site's registry that were not there before: the digest of each, by `repository:tag`.
+    pub(crate) images: BTreeMap<String, String>,
 }
 
 /// How undoing a step ended.

@@ -1,6 +1,6 @@
 //! Undoing a run: its steps in reverse, only those that are its own, each noted before and after.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ferry_model::journal::{Before, JournalEvent};
@@ -98,13 +98,14 @@ fn undo_order<'a>(plan: &'a Plan, progress: &'a Progress) -> Vec<(&'a Step, &'a 
 
 /// Images that the run brought.
 fn mine(plan: &Plan, progress: &Progress) -> Mine {
-    let images: BTreeSet<String> = plan
+    let images: BTreeMap<String, String> = plan
         .steps
         .iter()
         .filter(|step| progress.steps.get(&step.id).is_some_and(was_absent))
         .filter_map(|step| match &step.resource.desired {
             Desired::Image(image) => {
-                Some(format!("{}:{}", image.repository, image.tag.as_deref().unwrap_or_default()))
+                let name = format!("{}:{}", image.repository, image.tag.as_deref().unwrap_or_default());
+                Some((name, image.digest.to_string()))
             }
             _ => None,
         })

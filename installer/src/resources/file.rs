@@ -125,8 +125,10 @@ pub(super) fn observe_file(path: &Path, show: bool) -> State {
         ("sha256", Digest::of(&bytes).hex()),
         ("mode", mode_text(metadata.permissions().mode())),
     ]);
+    // What others may not read may hold passwords, and plans and reports are passed around.
+    let is_public = metadata.permissions().mode() & 0o004 != 0;
     match String::from_utf8(bytes) {
-        Ok(text) if show && metadata.len() <= MAX_TEXT => state.with_text(text),
+        Ok(text) if show && is_public && metadata.len() <= MAX_TEXT => state.with_text(text),
         _ => state,
     }
 }

@@ -1,6 +1,5 @@
 //! Folders of this machine.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -82,12 +81,19 @@ impl Manage for Folder {
             return Ok(Undone::Restored);
         }
         if self.keep == Keep::ForeignImages {
-            let foreign = foreign_images(&self.path, mine);
-            if let Some(first) = foreign.first() {
-                let (path, count) = (self.path.display(), foreign.len());
-                return Ok(Undone::Left(format!(
-                    "{path} stays: it holds {count} images that this run did not bring, the first of them {first}"
-                )));
+            let path = self.path.display();
+            match foreign_content(&self.path, mine) {
+                Ok(foreign) if foreign.is_empty() => {}
+                Ok(foreign) => {
+                    let (count, first) = (foreign.len(), &foreign[0]);
+                    return Ok(Undone::Left(format!(
+                        "{path} stays: {count} things in it are not this run's, the first of them {first}"
+                    )));
+                }
+                Err(error) => {
+                    let reason = format!("{path} stays: whose images it holds cannot be read: {error}");
+                    return Ok(Undone::Left(reason));
+                }
             }
             return match fs::remove_dir_all(&self.path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -107,29 +113,73 @@ impl Manage for Folder {
     }
 }
 
-/// Images that a registry keeps below `storage` and that the run did not bring, as `repository:tag`.
+/// What a registry's storage folder holds that the run did not bring: images, by name and digest, and whatever else lies there.
 ///
-/// The layout is the distribution's (`registry/storage/paths.go`):
-/// `docker/registry/v2/repositories/NAME/_manifests/tags/TAG`.
-fn foreign_images(storage: &Path, mine: &Mine) -> BTreeSet<String> {
+/// The layout is the distribution's (`registry/storage/paths.go`): below `docker/registry/v2/repositories/NAME/_manifests`
+/// the tags, each with a file `current/link` that holds a digest.
+fn foreign_content(storage: &Path, mine: &Mine) -> io::Result<Vec<String>> {
+    let mut foreign = Vec::new();
+    for name in names(storage)? {
+        if name != "docker" {
+            foreign.push(name);
+        }
+    }
     let root = storage.join("docker/registry/v2/repositories");
-    let mut foreign = BTreeSet::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
-            let name = entry.file_name().to_string_lossy().into_owned();
+        let repository = folder.strip_prefix(&root).unwrap_or(&folder).display().to_string();
+        for name in names(&folder)? {
             if name == "_manifests" {
-                let repository = folder.strip_prefix(&root).unwrap_or(&folder).display().to_string();
-                let tags = fs::read_dir(entry.path().join("tags")).into_iter().flatten().flatten();
-                let images = tags.map(|tag| format!("{repository}:{}", tag.file_name().to_string_lossy()));
-                foreign.extend(images.filter(|image| !mine.images.contains(image)));
+                foreign.extend(foreign_tags(&folder.join(name), &repository, mine)?);
             } else if !name.starts_with('_') {
-                folders.push(entry.path());
+                folders.push(folder.join(name));
             }
         }
     }
-    foreign
+    Ok(foreign)
+}
+
+/// The tags of a repository that are not the run's; the repository itself where it is all others', tagged or not.
+fn foreign_tags(manifests: &Path, repository: &str, mine: &Mine) -> io::Result<Vec<String>> {
+    let front = format!("{repository}:");
+    if !mine.images.range(front.clone()..).next().is_some_and(|(name, _)| name.starts_with(&front)) {
+        return Ok(vec![format!("repository {repository}")]);
+    }
+    let mut foreign = Vec::new();
+    for tag in names(&manifests.join("tags"))? {
+        // Lists of referrers and cosign's artifacts are named after the manifest that they are about.
+        let about = tag.strip_prefix("sha256-").map(|rest| rest.split('.').next().unwrap_or(rest));
+        if about
+            .is_some_and(|hex| mine.images.values().any(|digest| digest.strip_prefix("sha256:") == Some(hex)))
+        {
+            continue;
+        }
+        let link = match fs::read_to_string(manifests.join("tags").join(&tag).join("current/link")) {
+            Ok(link) => link,
+            // The registry leaves the folder of a tag behind when it deletes what it named.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let name = format!("{repository}:{tag}");
+        if mine.images.get(&name).map(String::as_str) != Some(link.trim()) {
+            foreign.push(name);
+        }
+    }
+    Ok(foreign)
+}
+
+/// What is in a folder; nothing where there is none.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -137,16 +187,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_of_others_are_found() {
+    fn what_others_keep_there_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let tags = folder.path().join("docker/registry/v2/repositories/library/app/_manifests/tags");
-        for tag in ["1", "2"] {
-            fs::create_dir_all(tags.join(tag)).unwrap();
-        }
+        let repositories = folder.path().join("docker/registry/v2/repositories");
+        let tag = |name: &str, tag: &str, digest: &str| {
+            let link = repositories.join(name).join("_manifests/tags").join(tag).join("current");
+            fs::create_dir_all(&link).unwrap();
+            fs::write(link.join("link"), digest).unwrap();
+        };
+        let foreign = |mine: &Mine| foreign_content(folder.path(), mine).unwrap();
         let mut mine = Mine::default();
-        mine.images.insert("library/app:1".into());
-        assert_eq!(foreign_images(folder.path(), &mine), BTreeSet::from(["library/app:2".into()]));
-        mine.images.insert("library/app:2".into());
-        assert!(foreign_images(folder.path(), &mine).is_empty());
+        assert!(foreign(&mine).is_empty());
+        tag("library/app", "1", "sha256:aa");
+        tag("library/app", "2", "sha256:bb");
+        assert_eq!(foreign(&mine), ["repository library/app"]);
+        mine.images.insert("library/app:1".into(), "sha256:aa".into());
+        assert_eq!(foreign(&mine), ["library/app:2"]);
+        mine.images.insert("library/app:2".into(), "sha256:other".into());
+        assert_eq!(foreign(&mine), ["library/app:2"], "somebody pushed over it");
+        mine.images.insert("library/app:2".into(), "sha256:bb".into());
+        tag("library/app", "sha256-aa", "sha256:cc");
+        tag("library/app", "sha256-bb.sig", "sha256:dd");
+        assert!(foreign(&mine).is_empty());
+        fs::create_dir_all(repositories.join("team/other/_manifests/revisions/sha256/ee")).unwrap();
+        assert_eq!(foreign(&mine), ["repository team/other"]);
+        fs::write(folder.path().join("notes.txt"), "").unwrap();
+        assert_eq!(foreign(&mine), ["notes.txt", "repository team/other"]);
     }
 }

@@ -22,12 +22,15 @@ impl Manage for Image {
     fn summary(&self, action: Action) -> String {
         match action {
             Action::Create => format!("push {}", self.name()),
-            Action::Update => format!("push {} over what the tag names now", self.name()),
+            Action::Update => format!("let {} name {}", self.name(), self.digest),
             Action::Restart | Action::Check => format!("check {}", self.name()),
         }
     }
 
     fn undo_summary(&self, before: &State) -> String {
+        if before.property("untagged").is_some() {
+            return "leave it: its manifest was there before, under no tag".into();
+        }
         match before.property("digest") {
             Some(digest) => format!("let the tag name {digest} again"),
             None => "delete it, where the registry allows deleting".into(),
@@ -40,8 +43,9 @@ impl Manage for Image {
 
     async fn observe(&self, context: &Context) -> State {
         match resolve(self, context).await {
-            Ok(Some(digest)) => State::present([("digest", digest)]),
-            Ok(None) => State::Absent,
+            Ok(Found::Tagged(digest)) => State::present([("digest", digest)]),
+            Ok(Found::Untagged) => State::present([("untagged", self.digest.to_string())]),
+            Ok(Found::Nothing) => State::Absent,
             Err(failed) => State::Unknown { reason: failed.message },
         }
     }
@@ -63,6 +67,10 @@ impl Manage for Image {
         }
         let client = context.client(Manner::Patient).await?;
         let repository = client.repository(&self.registry.to_string(), &self.repository).for_push();
+        if before.state.property("untagged").is_some() {
+            let name = self.name();
+            return Ok(Undone::Left(format!("{name} stays: its manifest was there before, under no tag")));
+        }
         let Some(digest) = before.state.property("digest") else {
             if let Some(other) = other_tag(self, &repository, mine).await? {
                 return Ok(Undone::Left(format!(
@@ -102,7 +110,7 @@ async fn other_tag(image: &Image, repository: &Repository, mine: &Mine) -> Resul
         Err(error) => return Err(Failed::new(&error)),
     };
     for tag in tags {
-        if mine.images.contains(&format!("{}:{tag}", image.repository)) {
+        if mine.images.contains_key(&format!("{}:{tag}", image.repository)) {
             continue;
         }
         let found = repository.head(&tag).await.map_err(|error| Failed::new(&error))?;
@@ -113,12 +121,29 @@ async fn other_tag(image: &Image, repository: &Repository, mine: &Mine) -> Resul
     Ok(None)
 }
 
-async fn resolve(image: &Image, context: &Context) -> Result<Option<String>, Failed> {
+/// What a look at an image found.
+enum Found {
+    Nothing,
+    /// The tag names this digest.
+    Tagged(String),
+    /// There is no such tag, and yet the manifest is there: somebody pulls it by its digest, or an index names it.
+    Untagged,
+}
+
+async fn resolve(image: &Image, context: &Context) -> Result<Found, Failed> {
     let client = context.client(Manner::Patient).await?;
     let repository = client.repository(&image.registry.to_string(), &image.repository);
-    let reference = image.tag.clone().unwrap_or_else(|| image.digest.to_string());
-    let found = repository.head(&reference).await.map_err(|error| Failed::new(&error))?;
-    Ok(found.map(|found| found.digest.to_string()))
+    let digest = image.digest.to_string();
+    let head = async |reference: &str| repository.head(reference).await.map_err(|error| Failed::new(&error));
+    let Some(tag) = &image.tag else {
+        return Ok(head(&digest)
+            .await?
+            .map_or(Found::Nothing, |found| Found::Tagged(found.digest.to_string())));
+    };
+    if let Some(found) = head(tag).await? {
+        return Ok(Found::Tagged(found.digest.to_string()));
+    }
+    Ok(if head(&digest).await?.is_some() { Found::Untagged } else { Found::Nothing })
 }
 
 /// Pushes images together. Gives what came of each, in their order.

@@ -73,7 +73,7 @@ impl RegistryContainer<'_> {
         let image = self.daemon_image(ground)?;
         let common = common(desire, ground)?;
         let reason = "the registry keeps images there";
-        let storage = add_folder(desire, self.storage, Some(0o755), Keep::ForeignImages, reason);
+        let storage = add_folder(desire, self.storage, None, Keep::ForeignImages, reason);
         let binds = self.binds(&common)?;
         let (opening, listen) = self.opening(port(&ground.registry.address, ground.registry));
         let text = registry_config(&ConfigSettings {

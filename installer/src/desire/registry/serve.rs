@@ -1,6 +1,6 @@
 //! The bundle served where it lies, by this very program under systemd. Nothing is copied.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ferry_model::site::{Paths, Serve};
 
@@ -22,7 +22,10 @@ pub(super) fn bring_up(desire: &mut Desire, ground: &Ground<'_>, mode: &Serve) -
         });
     }
     let common = common(desire, ground)?;
-    let address = mode.listen.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let address = mode.listen.unwrap_or(match registry.address.host().ip() {
+        Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    });
     let listen = SocketAddr::new(address, port(&registry.address, registry));
     let mut arguments = vec!["serve".to_owned(), facts.bundle.display().to_string()];
     // The bundle that was checked, and no other that may come to lie there.

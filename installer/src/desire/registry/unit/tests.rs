@@ -7,6 +7,7 @@ use ferry_model::{Digest, ImageReference};
 use serde_json::json;
 
 use super::{argument_quoted, unit_name};
+use crate::Error;
 use crate::desire::{Desire, Facts, GivenCertificate, ImageFile, desire};
 use crate::site::SiteFile;
 
@@ -201,7 +202,9 @@ fn names_are_mapped_only_where_images_are_pushed() {
     for mapping in ["  prefix: a\n", "  flatten: true\n", "  names: {'registry:2': 'a:1'}\n"] {
         let error = ferry_model::report::Failed::new(&wanted(mapping, &facts()).unwrap_err());
         assert!(error.hints[0].contains("`systemd`, `docker` or `existing`"), "{error:?}");
-        wanted(&format!("{mapping}  systemd: {{}}\n"), &facts()).unwrap();
+        let pushed = wanted(&format!("{mapping}  systemd: {{}}\n"), &facts());
+        // The bundle of these tests has no images, so a name for one is a slip.
+        assert!(matches!(pushed, Ok(_) | Err(Error::NameOfNothing { .. })), "{pushed:?}");
     }
 }
 
