@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use ferry_model::document::DocumentError;
 use ferry_model::failure::{Class, Failure};
 use ferry_model::lock::LockError;
 use ferry_model::size::ByteSize;
-use ferry_model::document::DocumentError;
 
 /// A failure of the builder.
 #[derive(Debug, thiserror::Error)]

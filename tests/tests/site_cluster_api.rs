@@ -163,7 +163,7 @@ impl Ground {
 
     fn apply(&self, resources: &[Resource]) -> Result<Outcome> {
         let (plan, context) = (self.plan(resources)?, self.context()?);
-        let (run, journal) = RunFolder::begin(&context.site.state_folder(), &plan)?;
+        let (run, journal) = RunFolder::begin(&context.site.state_folder(), &plan, &[])?;
         self.runtime.block_on(apply(&context, &plan, &run, &journal, &Progress::default()))?;
         let progress = run.progress()?;
         let failures = plan.steps.iter().filter_map(|step| match &progress.steps.get(&step.id)?.state {

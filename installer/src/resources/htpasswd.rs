@@ -52,9 +52,9 @@ impl Manage for Htpasswd {
         };
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let login = &self.login;
-        let fits = htpasswd::Htpasswd::parse(&text).is_ok_and(|file| {
-            file.users().eq([login.user.as_str()]) && file.verify(&login.user, password.reveal())
-        });
+        // Users whom somebody else has let in are nobody's business here.
+        let fits =
+            htpasswd::Htpasswd::parse(&text).is_ok_and(|file| file.verify(&login.user, password.reveal()));
         let found = if fits { "as in the site file" } else { "another" };
         State::present([("user", login.user.as_str()), ("password", found), ("mode", mode.as_str())])
     }
@@ -67,7 +67,12 @@ impl Manage for Htpasswd {
         let password = context.secrets.get(&self.login.password).await?;
         let line = htpasswd::entry(&self.login.user, password.reveal())
             .map_err(|error| local("hashing the password for", &self.path, &std::io::Error::other(error)))?;
-        write_file(&self.path, format!("{line}\n").as_bytes(), MODE)
+        let before = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(local("reading", &self.path, &error)),
+        };
+        write_file(&self.path, with_line(&before, &self.login.user, &line).as_bytes(), MODE)
     }
 
     async fn undo(
@@ -79,5 +84,24 @@ impl Manage for Htpasswd {
     ) -> Result<Undone, Failed> {
         restore_file(&self.path, before, kept)?;
         Ok(Undone::Restored)
+    }
+}
+
+/// A password file with one user's line as it shall be. All other lines stay.
+fn with_line(text: &str, user: &str, line: &str) -> String {
+    let front = format!("{user}:");
+    let others = text.lines().filter(|other| !other.starts_with(&front));
+    others.chain([line]).map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_users_stay() {
+        assert_eq!(with_line("", "admin", "admin:new"), "admin:new\n");
+        let text = "# ours\npuller:x\nadmin:old\nadministrator:y\n";
+        assert_eq!(with_line(text, "admin", "admin:new"), "# ours\npuller:x\nadministrator:y\nadmin:new\n");
     }
 }

@@ -27,6 +27,11 @@ impl DocumentError {
         // The parser appends the place, which stands in front already.
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message).trim().to_owned();
+        let is_private = text
+            .lines()
+            .nth((line as usize).saturating_sub(1))
+            .is_some_and(|line| private_from(line).is_some());
+        let message = if is_private { without_quoted(&message) } else { message };
         let hint = nearest_key(&message);
         Self { line, column, excerpt: excerpt(text, line, column), message, hint }
     }
@@ -37,7 +42,10 @@ fn excerpt(text: &str, line: u64, column: u64) -> String {
     let mut shown = String::new();
     for (number, content) in (1u64..).zip(text.lines()) {
         if number == line || number + 1 == line {
-            let content: String = content.chars().take(160).collect();
+            let content: String = match private_from(content) {
+                Some(from) => format!("{} …", &content[..from]),
+                None => content.chars().take(160).collect(),
+            };
             let _ = writeln!(shown, "{number:5} | {content}");
         }
     }
@@ -46,6 +54,27 @@ fn excerpt(text: &str, line: u64, column: u64) -> String {
             write!(shown, "      | {}^", " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or(0)));
     }
     shown.trim_end().to_owned()
+}
+
+/// Where on a line a value begins that may be a password which somebody wrote down after all. It is shown nowhere.
+fn private_from(line: &str) -> Option<usize> {
+    ["password", "secret"]
+        .iter()
+        .filter_map(|word| {
+            let at = line.to_ascii_lowercase().find(word)?;
+            Some(at + line[at..].find(':')? + 1)
+        })
+        .min()
+}
+
+/// A message without the values that it quotes.
+fn without_quoted(message: &str) -> String {
+    let mut parts = message.split('"');
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for (number, part) in parts.enumerate() {
+        shown.push_str(if number % 2 == 0 { "\"…\"" } else { part });
+    }
+    shown
 }
 
 /// For "unknown field `imges`, expected one of images, charts": the expected one that is meant.

@@ -66,7 +66,7 @@ impl TryFrom<SecretMapping> for SecretSource {
                         name: name.to_owned(),
                         key: key.to_owned(),
                     }),
-                    _ => Err(format!("`secret: {text}` is not namespace/name/key")),
+                    _ => Err("`secret:` is not namespace/name/key".to_owned()),
                 }
             }
             _ => Err("a secret is named by one of `{env: NAME}`, `{file: PATH}` and `{secret: namespace/name/key}`"

@@ -80,6 +80,20 @@ fn secrets_are_only_named() {
 }
 
 #[test]
+fn a_password_that_was_written_down_is_shown_nowhere() {
+    for body in [
+        "  login: {user: admin, password: hunter2}\n",
+        "  login:\n    user: admin\n    password: \"hunter2\"\n",
+        "  login:\n    user: admin\n    password:\n      secret: hunter2\n",
+        "  login: {user: admin, password: {secret: hunter2}}\n",
+    ] {
+        let error = Site::parse(&format!("{HEAD}registry:\n  address: r.corp\n{body}")).unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", error.hints());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
 fn mistakes_name_their_line() {
     for (line, body, expect) in [
         (5, "registry:\n  adress: r.corp\n", "adress"),
