@@ -1,6 +1,11 @@
-//! Errors of a document that a person wrote, with their place and the nearest known key.
+//! Errors of a document that a person wrote, with their place and the nearest known key. They end up in terminals and
+//! tickets, so a password that was written where its reference belongs is not shown.
+
+mod hidden;
 
 use std::fmt::Write as _;
+
+use hidden::{Hidden, without_userinfo};
 
 use crate::failure::{Class, Failure};
 
@@ -27,54 +32,31 @@ impl DocumentError {
         // The parser appends the place, which stands in front already.
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message).trim().to_owned();
-        let is_private = text
-            .lines()
-            .nth((line as usize).saturating_sub(1))
-            .is_some_and(|line| private_from(line).is_some());
-        let message = if is_private { without_quoted(&message) } else { message };
         let hint = nearest_key(&message);
-        Self { line, column, excerpt: excerpt(text, line, column), message, hint }
+        let hidden = Hidden::of(text);
+        let message = if hidden.concerns(line) { hidden::without_values(&message) } else { message };
+        let message = without_userinfo(&message);
+        Self { line, column, excerpt: excerpt(text, &hidden, line, column), message, hint }
     }
 }
 
 /// The line and the one before it, numbered, with a caret below the place.
-fn excerpt(text: &str, line: u64, column: u64) -> String {
+fn excerpt(text: &str, hidden: &Hidden, line: u64, column: u64) -> String {
+    let before_place = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
     let mut shown = String::new();
-    for (number, content) in (1u64..).zip(text.lines()) {
+    let mut has_place = false;
+    for (number, original) in (1u64..).zip(text.lines()) {
         if number == line || number + 1 == line {
-            let content: String = match private_from(content) {
-                Some(from) => format!("{} …", &content[..from]),
-                None => content.chars().take(160).collect(),
-            };
+            let content: String = hidden.line(number, original).chars().take(160).collect();
             let _ = writeln!(shown, "{number:5} | {content}");
+            let is_whole = content.chars().take(before_place).eq(original.chars().take(before_place));
+            has_place |= number == line && is_whole;
         }
     }
-    if line > 0 && column <= 160 {
-        let _ =
-            write!(shown, "      | {}^", " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or(0)));
+    if has_place && column <= 160 {
+        let _ = write!(shown, "      | {}^", " ".repeat(before_place));
     }
     shown.trim_end().to_owned()
-}
-
-/// Where on a line a value begins that may be a password which somebody wrote down after all. It is shown nowhere.
-fn private_from(line: &str) -> Option<usize> {
-    ["password", "secret"]
-        .iter()
-        .filter_map(|word| {
-            let at = line.to_ascii_lowercase().find(word)?;
-            Some(at + line[at..].find(':')? + 1)
-        })
-        .min()
-}
-
-/// A message without the values that it quotes.
-fn without_quoted(message: &str) -> String {
-    let mut parts = message.split('"');
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for (number, part) in parts.enumerate() {
-        shown.push_str(if number % 2 == 0 { "\"…\"" } else { part });
-    }
-    shown
 }
 
 /// For "unknown field `imges`, expected one of images, charts": the expected one that is meant.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub(crate) use entry::check_url;
 pub use entry::{
     ChartEntry, ChartSource, FileEntry, ImageEntry, ImageSource, RuntimeItem, Runtimes, SaasEntry, Sha256,
 };

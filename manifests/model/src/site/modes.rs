@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use super::secret::Login;
 use crate::ImageReference;
 use crate::host::Host;
 use crate::size::ByteSize;
+use crate::spec::check_url;
 
 /// A registry that is there already.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -176,6 +177,7 @@ pub enum Storage {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct S3 {
     /// Its URL: `http://minio.corp:9000`.
+    #[serde(deserialize_with = "url")]
     pub endpoint: String,
     /// The bucket.
     pub bucket: String,
@@ -206,13 +208,13 @@ struct StorageMapping {
 }
 
 impl<'de> Deserialize<'de> for Storage {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mapping = StorageMapping::deserialize(deserializer)?;
         match (mapping.size, mapping.host_path, mapping.s3, mapping.class) {
             (Some(size), None, None, class) => Ok(Self::Claim { class, size }),
             (None, Some(path), None, None) => Ok(Self::HostPath(path)),
             (None, None, Some(s3), None) => Ok(Self::S3(s3)),
-            _ => Err(serde::de::Error::custom(
+            _ => Err(de::Error::custom(
                 "storage is one of `{size: 500GiB, class: NAME}`, `{hostPath: PATH}` and `{s3: …}`",
             )),
         }
@@ -293,7 +295,7 @@ pub struct Marathon {
     #[serde(default = "memory")]
     pub memory: u32,
     /// Marathon's URL, to post the app to: `http://192.168.1.69:8080`. Absent: the definition is only written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_url")]
     pub endpoint: Option<String>,
     /// Where the definition is written. Default: docker-registry.json beside the site file.
     #[serde(default)]
@@ -306,6 +308,7 @@ pub struct Marathon {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Proxy {
     /// The registry that it caches: `https://hub.bktencent.com`.
+    #[serde(deserialize_with = "url")]
     pub remote: String,
     /// Who pulls there.
     #[serde(default)]
@@ -328,6 +331,24 @@ pub struct Proxy {
     /// The docker daemon. Default: `DOCKER_HOST`, then unix:///var/run/docker.sock.
     #[serde(default)]
     pub daemon: Option<String>,
+}
+
+/// A URL without credentials, since configurations and plans show it.
+fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let has_login =
+        url::Url::parse(&text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some());
+    if has_login {
+        return Err(de::Error::custom(
+            "the URL has credentials, which plans and configurations would show: leave them out; a login has a setting of its own where one is possible",
+        ));
+    }
+    check_url(&text).map_err(de::Error::custom)?;
+    Ok(text)
+}
+
+fn some_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    url(deserializer).map(Some)
 }
 
 fn yes() -> bool {

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+const FORM: &str =
+    "a secret is named by one of `{env: NAME}`, `{file: PATH}` and `{secret: namespace/name/key}`";
+
 /// Who logs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -61,16 +64,18 @@ impl TryFrom<SecretMapping> for SecretSource {
             (None, None, Some(text)) => {
                 let parts: Vec<&str> = text.split('/').collect();
                 match parts[..] {
-                    [namespace, name, key] if parts.iter().all(|part| !part.is_empty()) => Ok(Self::Kubernetes {
-                        namespace: namespace.to_owned(),
-                        name: name.to_owned(),
-                        key: key.to_owned(),
-                    }),
-                    _ => Err("`secret:` is not namespace/name/key".to_owned()),
+                    [namespace, name, key] if parts.iter().all(|part| !part.is_empty()) => {
+                        Ok(Self::Kubernetes {
+                            namespace: namespace.to_owned(),
+                            name: name.to_owned(),
+                            key: key.to_owned(),
+                        })
+                    }
+                    // What stands there is not repeated: it may be the secret itself.
+                    _ => Err(FORM.to_owned()),
                 }
             }
-            _ => Err("a secret is named by one of `{env: NAME}`, `{file: PATH}` and `{secret: namespace/name/key}`"
-                .to_owned()),
+            _ => Err(FORM.to_owned()),
         }
     }
 }

@@ -113,3 +113,46 @@ fn mistakes_name_their_line() {
     let error = Site::parse(&format!("{HEAD}registry:\n  address: r.corp\n  dokcer: {{}}\n")).unwrap_err();
     assert_eq!(error.hints(), ["did you mean `docker`?"]);
 }
+
+#[test]
+fn what_may_be_a_password_is_never_shown() {
+    for body in [
+        "  login: {user: me, password: hunter2}",
+        "  login: {user: me, password: {secret: hunter2}}",
+        "  login: {user: me, password: {hunter2}}",
+        "  login: {user: me, password: {value: hunter2}}",
+        "  login: {user: me, passwort: hunter2}",
+        "  login: {user: me, password: {env: '', secret: hunter2}}",
+        "  login: {user: me, password: hunter2",
+        "  login: {user: me, password: [hunter2]}",
+        "  login: me:hunter2",
+        "  login:\n    user: me\n    password:\n      hunter2",
+        "  login:\n    user: me\n    password:\n      secret: hunter2",
+        "  login:\n    user: me\n    Password: hunter2",
+        "  login:\n    user: me\n    password: hunter2\n  serve: {lisen: 10.0.0.5}",
+        "  login:\n    user: me\n    password: \"hunter2\n  serve: {}",
+        "  login:\n    user: me\n    password: |\n      hunter2\n  serve: {}",
+        "  proxy: {remote: 'https://me:hunter2@hub.corp'}",
+        "  proxy: {remote: 'https://me:hunter2@hub corp'}",
+        "  proxy: {remote: 'ftp://me:hunter2@hub.corp'}",
+        "  marathon: {agent: 10.0.0.5, endpoint: 'http://hunter2@10.0.0.1:8080'}",
+        "  kubernetes: {storage: {s3: {endpoint: 'http://me:hunter2@minio', bucket: b, login: {user: u, password: {env: K}}}}}",
+    ] {
+        let text = format!("{HEAD}registry:\n  address: registry.corp:5000\n{body}\n");
+        let error = Site::parse(&text).unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", error.hints());
+        assert!(!shown.contains("hunter2"), "{body}: {shown}");
+        assert!(error.line > 0 && !error.message.is_empty(), "{body}: {error}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_explained() {
+    let text =
+        format!("{HEAD}registry:\n  address: r:5000\n  login: {{user: me, password: {{secret: hunter2}}}}\n");
+    let error = Site::parse(&text).unwrap_err();
+    assert!(error.message.contains("namespace/name/key"), "{error}");
+    let text = format!("{HEAD}registry:\n  address: r:5000\n  proxy: {{remote: 'https://me@hub.corp'}}\n");
+    let error = Site::parse(&text).unwrap_err();
+    assert!(error.message.contains("the URL has credentials"), "{error}");
+}
