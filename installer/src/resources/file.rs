@@ -62,7 +62,8 @@ impl Manage for File {
         match &self.content {
             Content::Text { text } => text.len() as u64,
             Content::Image { size, .. } => *size,
-            Content::Copy { path, .. } => fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            // Planning asks the disk nothing.
+            Content::Copy { .. } => 0,
         }
     }
 
@@ -111,7 +112,11 @@ pub(super) fn observe_file(path: &Path, show: bool) -> State {
     let unknown = |reason: String| State::Unknown { reason: format!("{}: {reason}", path.display()) };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return State::Absent,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Writing would replace the link, and undoing would not bring it back.
+            let is_link = fs::symlink_metadata(path).is_ok();
+            return if is_link { unknown("it is a link to nothing".into()) } else { State::Absent };
+        }
         Err(error) => return unknown(error.to_string()),
     };
     if !metadata.is_file() {
@@ -121,10 +126,10 @@ pub(super) fn observe_file(path: &Path, show: bool) -> State {
         Ok(bytes) => bytes,
         Err(error) => return unknown(error.to_string()),
     };
-    let state = State::present([
-        ("sha256", Digest::of(&bytes).hex()),
-        ("mode", mode_text(metadata.permissions().mode())),
-    ]);
+    let mut properties =
+        vec![("sha256", Digest::of(&bytes).hex()), ("mode", mode_text(metadata.permissions().mode()))];
+    properties.extend(foreign_owner(&metadata).map(|owner| ("owner", owner)));
+    let state = State::present(properties);
     // What others may not read may hold passwords, and plans and reports are passed around.
     let is_public = metadata.permissions().mode() & 0o004 != 0;
     match String::from_utf8(bytes) {
@@ -142,7 +147,7 @@ pub(super) fn keep_file(path: &Path, kept: &Kept) -> Result<BTreeMap<String, Str
     }
 }
 
-/// Brings a file back to what it was: its bytes, its mode, or its absence.
+/// Brings a file back to what it was: its bytes, its owner, its mode, or its absence.
 pub(super) fn restore_file(path: &Path, before: &Before, kept: &Kept) -> Result<(), Failed> {
     let Some(name) = before.kept.get(CONTENT) else {
         return match fs::remove_file(path) {
@@ -152,14 +157,39 @@ pub(super) fn restore_file(path: &Path, before: &Before, kept: &Kept) -> Result<
     };
     let mode =
         before.state.property("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0o600);
-    write_file(path, &kept.read(name)?, mode)
+    let owner = before.state.property("owner").and_then(parse_owner);
+    write_file_of(path, &kept.read(name)?, mode, owner)
+}
+
+/// `user:group` in numbers, where a file is another's than this process's.
+pub(super) fn foreign_owner(metadata: &fs::Metadata) -> Option<String> {
+    let mine = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let owner = (metadata.uid(), metadata.gid());
+    (owner != mine).then(|| format!("{}:{}", owner.0, owner.1))
+}
+
+/// What [`foreign_owner`] has written.
+pub(super) fn parse_owner(text: &str) -> Option<(u32, u32)> {
+    let (user, group) = text.split_once(':')?;
+    Some((user.parse().ok()?, group.parse().ok()?))
 }
 
 /// Writes a file whole or not at all. One that is there keeps its owner; a link is followed.
 pub(super) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failed> {
+    write_file_of(path, bytes, mode, None)
+}
+
+/// The same for a file that shall be `owner`'s (user and group), where that is said.
+pub(super) fn write_file_of(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    owner: Option<(u32, u32)>,
+) -> Result<(), Failed> {
     let target: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let written = || -> io::Result<()> {
-        let owner = fs::metadata(&target).ok().map(|metadata| (metadata.uid(), metadata.gid()));
+        let has_now = || fs::metadata(&target).ok().map(|metadata| (metadata.uid(), metadata.gid()));
+        let owner = owner.or_else(has_now);
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(".ferry-new");
         let temporary = target.with_file_name(name);
@@ -170,10 +200,11 @@ pub(super) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fai
         }
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;
-        file.set_permissions(fs::Permissions::from_mode(mode & 0o7777))?;
+        // A new owner clears the bits of setuid and setgid.
         if let Some((user, group)) = owner {
             std::os::unix::fs::fchown(&file, Some(user), Some(group))?;
         }
+        file.set_permissions(fs::Permissions::from_mode(mode & 0o7777))?;
         file.sync_all()?;
         fs::rename(&temporary, &target)?;
         target.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
@@ -199,5 +230,56 @@ pub(super) fn local(action: &str, path: &Path, error: &io::Error) -> Failed {
         }
         io::ErrorKind::StorageFull => failed.hint("make room there, then run the same command again"),
         _ => failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_others_may_not_read_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "password: hunter2").unwrap();
+        for (mode, text) in [(0o600, None), (0o640, None), (0o644, Some("password: hunter2"))] {
+            set_mode(&path, mode).unwrap();
+            assert_eq!(observe_file(&path, true).text(), text, "{mode:o}");
+        }
+        assert_eq!(observe_file(&path, false).text(), None);
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_not_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("link");
+        assert_eq!(observe_file(&path, true), State::Absent);
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        let state = observe_file(&path, true);
+        assert!(matches!(&state, State::Unknown { reason } if reason.contains("link")), "{state}");
+    }
+
+    #[test]
+    fn bytes_owner_and_mode_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::in_folder(folder.path().join("kept"));
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        // Only root can give a file away.
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(&path, Some(1234), Some(5678)).unwrap();
+        }
+        set_mode(&path, 0o6750).unwrap();
+        let state = observe_file(&path, true);
+        assert_eq!(state.property("owner"), is_root.then_some("1234:5678"));
+        let before = Before { state: state.clone(), kept: keep_file(&path, &kept).unwrap() };
+        fs::remove_file(&path).unwrap();
+        write_file(&path, b"new", 0o644).unwrap();
+        assert_eq!(observe_file(&path, true).property("owner"), None);
+        for _ in 0..2 {
+            restore_file(&path, &before, &kept).unwrap();
+            assert_eq!(observe_file(&path, true), state);
+        }
     }
 }
