@@ -41,22 +41,24 @@ impl Manage for Htpasswd {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        // Its text is never shown, and its digest would tell whether two sites share a password.
-        let mode = match observe_file(&self.path, false) {
-            State::Present { properties, .. } => properties.get("mode").cloned().unwrap_or_default(),
+        // Its text is never shown. Its digest tells no password, since hashes are salted, but who else has changed it.
+        let mut properties = match observe_file(&self.path, false) {
+            State::Present { properties, .. } => properties,
             other => return other,
         };
         let password = match context.secrets.get(&self.login.password).await {
             Ok(password) => password,
             Err(failed) => return State::Unknown { reason: failed.message },
         };
-        let text = fs::read_to_string(&self.path).unwrap_or_default();
-        let login = &self.login;
-        // Users whom somebody else has let in are nobody's business here.
-        let fits =
-            htpasswd::Htpasswd::parse(&text).is_ok_and(|file| file.verify(&login.user, password.reveal()));
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) => return State::Unknown { reason: local("reading", &self.path, &error).message },
+        };
+        let fits = lets_in(&text, &self.login.user, password.reveal());
         let found = if fits { "as in the site file" } else { "another" };
-        State::present([("user", login.user.as_str()), ("password", found), ("mode", mode.as_str())])
+        properties.insert("user".into(), self.login.user.clone());
+        properties.insert("password".into(), found.into());
+        State::present(properties)
     }
 
     async fn keep(&self, _context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
@@ -67,12 +69,12 @@ impl Manage for Htpasswd {
         let password = context.secrets.get(&self.login.password).await?;
         let line = htpasswd::entry(&self.login.user, password.reveal())
             .map_err(|error| local("hashing the password for", &self.path, &std::io::Error::other(error)))?;
-        let before = match fs::read_to_string(&self.path) {
+        let before = match fs::read(&self.path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(local("reading", &self.path, &error)),
         };
-        write_file(&self.path, with_line(&before, &self.login.user, &line).as_bytes(), MODE)
+        write_file(&self.path, &with_line(&before, &self.login.user, &line), MODE)
     }
 
     async fn undo(
@@ -87,11 +89,40 @@ impl Manage for Htpasswd {
     }
 }
 
-/// A password file with one user's line as it shall be. All other lines stay.
-fn with_line(text: &str, user: &str, line: &str) -> String {
-    let front = format!("{user}:");
-    let others = text.lines().filter(|other| !other.starts_with(&front));
-    others.chain([line]).map(|line| format!("{line}\n")).collect()
+/// Whether the file has exactly one line for the user, and that has this password. Users whom somebody else has let in
+/// are nobody's business here, nor how their passwords are hashed.
+fn lets_in(text: &[u8], user: &str, password: &str) -> bool {
+    let mut mine = text.split(|&byte| byte == b'\n').filter(|line| is_of(line, user));
+    let (Some(line), None) = (mine.next(), mine.next()) else { return false };
+    let file = std::str::from_utf8(line).ok().and_then(|line| htpasswd::Htpasswd::parse(line).ok());
+    file.is_some_and(|file| file.verify(user, password))
+}
+
+fn is_of(line: &[u8], user: &str) -> bool {
+    line.trim_ascii_start().strip_prefix(user.as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
+}
+
+/// A password file with one user's line as it shall be, where it stood or at the end. All other bytes stay.
+fn with_line(text: &[u8], user: &str, line: &str) -> Vec<u8> {
+    let mut new = Vec::with_capacity(text.len() + line.len() + 2);
+    let mut is_there = false;
+    for old in text.split_inclusive(|&byte| byte == b'\n') {
+        if !is_of(old, user) {
+            new.extend_from_slice(old);
+        } else if !is_there {
+            is_there = true;
+            new.extend_from_slice(line.as_bytes());
+            new.extend_from_slice(if old.ends_with(b"\r\n") { b"\r\n" } else { b"\n" });
+        }
+    }
+    if !is_there {
+        if !new.is_empty() && !new.ends_with(b"\n") {
+            new.push(b'\n');
+        }
+        new.extend_from_slice(line.as_bytes());
+        new.push(b'\n');
+    }
+    new
 }
 
 #[cfg(test)]
@@ -99,9 +130,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_users_stay() {
-        assert_eq!(with_line("", "admin", "admin:new"), "admin:new\n");
-        let text = "# ours\npuller:x\nadmin:old\nadministrator:y\n";
-        assert_eq!(with_line(text, "admin", "admin:new"), "# ours\npuller:x\nadministrator:y\nadmin:new\n");
+    fn other_users_stay_byte_for_byte() {
+        for (before, after) in [
+            (&b""[..], &b"admin:new\n"[..]),
+            (b"a:x", b"a:x\nadmin:new\n"),
+            (b"admin:old", b"admin:new\n"),
+            (
+                b"# ours\r\n\npuller:x\r\nadmin:old\r\nadministrator:\xff\nadmin:older\nz:y",
+                b"# ours\r\n\npuller:x\r\nadmin:new\r\nadministrator:\xff\nz:y",
+            ),
+        ] {
+            assert_eq!(with_line(before, "admin", "admin:new"), after);
+            assert_eq!(with_line(after, "admin", "admin:new"), after, "again");
+        }
+    }
+
+    #[test]
+    fn one_line_decides() {
+        let mine = htpasswd::entry("admin", "secret").unwrap();
+        let fits = |text: &str| lets_in(text.as_bytes(), "admin", "secret");
+        assert!(fits(&format!("old:{{SHA}}x\n{mine}\r\n")));
+        assert!(!fits(&format!("{mine}\n{mine}\n")), "registries differ in which of two they take");
+        assert!(!fits("administrator:x\n") && !fits("admin:plain\n"));
+        assert!(!lets_in(mine.as_bytes(), "admin", "another"));
     }
 }
