@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::SystemTime;
 
 use ferry_model::event::Task;
@@ -10,12 +12,12 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Certificates, State};
 use ferry_model::report::Failed;
 
-use super::file::{local, write_file};
+use super::file::{foreign_owner, local, mode_text, parse_owner, write_file_of};
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::Context;
 use crate::serve::tls;
 
-/// The files of the folder, with their modes.
+/// The files of the folder, with their modes. The last one vouches for the others.
 const FILES: [(&str, u32); 5] = [
     ("ca.crt", 0o644),
     ("ca.key", 0o600),
@@ -48,11 +50,16 @@ impl Manage for Certificates {
             Ok(state) => {
                 let names = if state.covers { self.names.join(" ") } else { state.names.join(" ") };
                 let valid = if state.valid { "yes" } else { "no: near its end" };
-                State::present([
-                    ("names", names.as_str()),
-                    ("valid", valid),
-                    ("authority", state.authority.as_str()),
-                ])
+                let own = [
+                    ("names", names),
+                    ("valid", valid.to_owned()),
+                    ("authority", state.authority),
+                    ("server", state.server),
+                ];
+                let odd = FILES
+                    .into_iter()
+                    .filter_map(|(name, mode)| Some((name, unusual(&self.folder.join(name), mode)?)));
+                State::present(own.into_iter().chain(odd))
             }
             Err(error) => State::Unknown { reason: Failed::new(&error).message },
         }
@@ -86,26 +93,70 @@ impl Manage for Certificates {
         kept: &Kept,
         _mine: &Mine,
     ) -> Result<Undone, Failed> {
+        // Cut off between a key and its certificate, nothing vouches for that pair.
+        remove(&self.folder.join("certificates.json"))?;
         for (name, mode) in FILES {
             let path = self.folder.join(name);
-            match before.kept.get(name) {
-                Some(kept_as) => write_file(&path, &kept.read(kept_as)?, mode)?,
-                None => match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(local("removing", &path, &error));
-                    }
-                    _ => {}
-                },
-            }
+            let Some(kept_as) = before.kept.get(name) else {
+                remove(&path)?;
+                continue;
+            };
+            let (mode, owner) = before.state.property(name).and_then(parse_unusual).unwrap_or((mode, None));
+            write_file_of(&path, &kept.read(kept_as)?, mode, owner)?;
         }
         Ok(Undone::Restored)
     }
 }
 
+fn remove(path: &Path) -> Result<(), Failed> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(local("removing", path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Mode and owner of a file that somebody has changed: `0640`, `0640 0:999`.
+fn unusual(path: &Path, mode: u32) -> Option<String> {
+    let metadata = fs::metadata(path).ok()?;
+    let (now, owner) = (metadata.permissions().mode() & 0o7777, foreign_owner(&metadata));
+    match owner {
+        Some(owner) => Some(format!("{} {owner}", mode_text(now))),
+        None => (now != mode).then(|| mode_text(now)),
+    }
+}
+
+/// What [`unusual`] has written.
+fn parse_unusual(text: &str) -> Option<(u32, Option<(u32, u32)>)> {
+    let (mode, owner) = text.split_once(' ').map_or((text, None), |(mode, owner)| (mode, Some(owner)));
+    let owner = match owner {
+        Some(owner) => Some(parse_owner(owner)?),
+        None => None,
+    };
+    Some((u32::from_str_radix(mode, 8).ok()?, owner))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::file::mode_text;
+
+    #[test]
+    fn modes_and_owners_are_noted_where_somebody_changed_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.key");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(unusual(&path, 0o600), None);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(unusual(&path, 0o600).as_deref(), Some("0640"));
+        assert_eq!(parse_unusual("0640"), Some((0o640, None)));
+        assert_eq!(parse_unusual("0640 0:999"), Some((0o640, Some((0, 999)))));
+        assert_eq!(parse_unusual("0640 x"), None);
+        // Only root can give a file away.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(0), Some(999)).unwrap();
+            assert_eq!(unusual(&path, 0o600).as_deref(), Some("0640 0:999"));
+        }
+    }
 
     #[test]
     fn keys_are_for_their_owner_alone() {

@@ -78,6 +78,8 @@ pub(crate) struct CertificateState {
     pub(crate) valid: bool,
     /// The digest of the authority's certificate.
     pub(crate) authority: String,
+    /// The digest of the server's.
+    pub(crate) server: String,
 }
 
 /// Looks at what [`generate`] has made in `directory`, without changing anything.
@@ -95,12 +97,16 @@ pub(crate) fn state(
     let exist =
         ["ca.crt", "ca.key", "server.crt", "server.key"].iter().all(|name| directory.join(name).exists());
     let fresh = record.authority_ends > now + SERVER_LIFE && record.server_ends > now + RENEW_BEFORE;
-    let authority = fs::read(directory.join("ca.crt")).map(|text| ferry_model::Digest::of(&text).short());
+    let digest = |name: &str| {
+        let text = fs::read(directory.join(name));
+        text.map(|text| ferry_model::Digest::of(&text).short()).unwrap_or_default()
+    };
     Ok(CertificateState {
         covers: record.names == names,
         names: record.names,
         valid: exist && fresh,
-        authority: authority.unwrap_or_default(),
+        authority: digest("ca.crt"),
+        server: digest("server.crt"),
     })
 }
 
@@ -127,16 +133,25 @@ pub(crate) fn generate(directory: &Path, names: &[String], now: SystemTime) -> R
     if server_fits {
         return Ok(files);
     }
+    // Whoever is killed between a key and its certificate leaves no record that vouches for the pair.
+    let vouch = |record: &Record| {
+        let text = serde_json::to_vec_pretty(record).expect("a record has only numbers and strings");
+        write(&record_file, &text, PUBLIC)
+    };
+    record = Record { authority_ends: record.authority_ends, ..Record::default() };
     let key = if authority_fits {
+        vouch(&record)?;
         let text = String::from_utf8_lossy(&read(&authority_key)?).into_owned();
         KeyPair::from_pem(&text)
             .map_err(|error| ServeError::Pem { path: authority_key.clone(), reason: error.to_string() })?
     } else {
+        remove(&record_file)?;
         let key = KeyPair::generate()?;
         record.authority_ends = now + AUTHORITY_LIFE;
         let certificate = authority(now, record.authority_ends, &key).self_signed(&key)?;
         write(&authority_key, key.serialize_pem().as_bytes(), SECRET)?;
         write(&files.authority, certificate.pem().as_bytes(), PUBLIC)?;
+        vouch(&record)?;
         key
     };
     let issuer = Issuer::new(authority(now, record.authority_ends, &key), key);
@@ -146,8 +161,7 @@ pub(crate) fn generate(directory: &Path, names: &[String], now: SystemTime) -> R
     write(&files.key, server_key.serialize_pem().as_bytes(), SECRET)?;
     write(&files.certificate, certificate.pem().as_bytes(), PUBLIC)?;
     record.names = names;
-    let text = serde_json::to_vec_pretty(&record).expect("a record has only numbers and strings");
-    write(&record_file, &text, PUBLIC)?;
+    vouch(&record)?;
     Ok(files)
 }
 
@@ -215,6 +229,13 @@ fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
     fs::read(path).map_err(error("reading", path))
 }
 
+fn remove(path: &Path) -> Result<(), ServeError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(error("removing", path)(source)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file whole or not at all; a key is never readable by others, not even for a moment.
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), ServeError> {
     let temporary = path.with_extension("new");
@@ -276,6 +297,22 @@ mod tests {
             "a new authority before the old one ends before its certificates"
         );
         acceptor(&files.certificate, &files.key).unwrap();
+    }
+
+    #[test]
+    fn a_pair_that_was_half_written_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let files = generate(folder.path(), &[], now).unwrap();
+        let authority = read(&files.authority).unwrap();
+        // A folder in the certificate's way cuts it off just where the new key is there and the certificate is not.
+        fs::create_dir(files.certificate.with_extension("new")).unwrap();
+        generate(folder.path(), &["registry.corp".to_owned()], now).unwrap_err();
+        assert!(!state(folder.path(), &[], now).unwrap().valid);
+        fs::remove_dir(files.certificate.with_extension("new")).unwrap();
+        generate(folder.path(), &[], now).unwrap();
+        acceptor(&files.certificate, &files.key).unwrap();
+        assert_eq!(read(&files.authority).unwrap(), authority, "clients trust that already");
     }
 
     #[test]
