@@ -305,11 +305,15 @@ mod tests {
         let now = SystemTime::now();
         let files = generate(folder.path(), &[], now).unwrap();
         let authority = read(&files.authority).unwrap();
-        // A folder in the certificate's way cuts it off just where the new key is there and the certificate is not.
-        fs::create_dir(files.certificate.with_extension("new")).unwrap();
+        let old = read(&files.certificate).unwrap();
+        // A folder in its place lets the new key be written and the certificate not.
+        fs::remove_file(&files.certificate).unwrap();
+        fs::create_dir(&files.certificate).unwrap();
         generate(folder.path(), &["registry.corp".to_owned()], now).unwrap_err();
+        fs::remove_dir(&files.certificate).unwrap();
+        fs::write(&files.certificate, old).unwrap();
+        assert!(acceptor(&files.certificate, &files.key).is_err(), "they are no pair");
         assert!(!state(folder.path(), &[], now).unwrap().valid);
-        fs::remove_dir(files.certificate.with_extension("new")).unwrap();
         generate(folder.path(), &[], now).unwrap();
         acceptor(&files.certificate, &files.key).unwrap();
         assert_eq!(read(&files.authority).unwrap(), authority, "clients trust that already");
