@@ -22,7 +22,7 @@ pub enum Desired {
     /// An authority and a server certificate signed by it, in a folder of this machine: `ca.crt`, `ca.key`,
     /// `server.crt`, `server.key`.
     Certificates(Certificates),
-    /// A password file (htpasswd, bcrypt) of this machine, with one user.
+    /// A password file (htpasswd, bcrypt) of this machine, with this user among others.
     Htpasswd(Htpasswd),
     /// A systemd unit of this machine that runs now and after each boot. Its file is a resource of its own.
     Unit(Unit),
@@ -82,7 +82,7 @@ pub struct Certificates {
     pub names: Vec<String>,
 }
 
-/// A password file (htpasswd, bcrypt) of this machine, with one user.
+/// A password file (htpasswd, bcrypt) of this machine, with this user among others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Htpasswd {

@@ -210,10 +210,13 @@ fn clients_are_told_how_to_use_the_cache() {
 
 #[test]
 fn a_remote_is_a_url_without_path_or_password() {
-    for remote in
-        ["hub.corp", "ftp://hub.corp", "https://hub.corp/library", "https://", "https://me:s3cret@hub.corp"]
-    {
-        let error = try_desire(&format!("  proxy: {{remote: '{remote}'}}\n"), "linux/amd64").unwrap_err();
-        assert!(matches!(error, Error::Usage { .. }) && !error.to_string().contains("s3cret"), "{error}");
+    let error = try_desire("  proxy: {remote: 'https://hub.corp/library'}\n", "linux/amd64").unwrap_err();
+    assert!(matches!(error, Error::Usage { .. }), "{error}");
+    for remote in ["hub.corp", "ftp://hub.corp", "https://", "https://me:s3cret@hub.corp"] {
+        let site = format!(
+            "apiVersion: ferry/v1\nkind: Site\nname: dc1\nregistry:\n  address: r.corp\n  proxy: {{remote: '{remote}'}}\n"
+        );
+        let error = ferry_model::site::Site::parse(&site).unwrap_err().to_string();
+        assert!(!error.contains("s3cret"), "{error}");
     }
 }
