@@ -84,6 +84,8 @@ pub(crate) trait Manage {
 pub(crate) struct Mine {
     /// Images of the site's registry that were not there before: the digest of each, by `repository:tag`.
     pub(crate) images: BTreeMap<String, String>,
+    /// All images that the run saw to, those that were there before too.
+    pub(crate) brought: BTreeMap<String, String>,
 }
 
 /// How undoing a step ended.

@@ -1,6 +1,5 @@
 //! Undoing a run: its steps in reverse, only those that are its own, each noted before and after.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ferry_model::journal::{Before, JournalEvent};
@@ -98,19 +97,19 @@ fn undo_order<'a>(plan: &'a Plan, progress: &'a Progress) -> Vec<(&'a Step, &'a 
 
 /// Images that the run brought.
 fn mine(plan: &Plan, progress: &Progress) -> Mine {
-    let images: BTreeMap<String, String> = plan
-        .steps
-        .iter()
-        .filter(|step| progress.steps.get(&step.id).is_some_and(was_absent))
-        .filter_map(|step| match &step.resource.desired {
-            Desired::Image(image) => {
-                let name = format!("{}:{}", image.repository, image.tag.as_deref().unwrap_or_default());
-                Some((name, image.digest.to_string()))
-            }
-            _ => None,
-        })
-        .collect();
-    Mine { images }
+    let mut mine = Mine::default();
+    for step in &plan.steps {
+        let (Desired::Image(image), Some(begun)) = (&step.resource.desired, progress.steps.get(&step.id))
+        else {
+            continue;
+        };
+        let name = format!("{}:{}", image.repository, image.tag.as_deref().unwrap_or_default());
+        if was_absent(begun) {
+            mine.images.insert(name.clone(), image.digest.to_string());
+        }
+        mine.brought.insert(name, image.digest.to_string());
+    }
+    mine
 }
 
 /// Whether a step made what was not there.

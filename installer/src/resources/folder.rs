@@ -142,16 +142,16 @@ fn foreign_content(storage: &Path, mine: &Mine) -> io::Result<Vec<String>> {
 /// The tags of a repository that are not the run's; the repository itself where it is all others', tagged or not.
 fn foreign_tags(manifests: &Path, repository: &str, mine: &Mine) -> io::Result<Vec<String>> {
     let front = format!("{repository}:");
-    if !mine.images.range(front.clone()..).next().is_some_and(|(name, _)| name.starts_with(&front)) {
+    if !mine.brought.range(front.clone()..).next().is_some_and(|(name, _)| name.starts_with(&front)) {
         return Ok(vec![format!("repository {repository}")]);
     }
     let mut foreign = Vec::new();
     for tag in names(&manifests.join("tags"))? {
         // Lists of referrers and cosign's artifacts are named after the manifest that they are about.
         let about = tag.strip_prefix("sha256-").map(|rest| rest.split('.').next().unwrap_or(rest));
-        if about
-            .is_some_and(|hex| mine.images.values().any(|digest| digest.strip_prefix("sha256:") == Some(hex)))
-        {
+        if about.is_some_and(|hex| {
+            mine.brought.values().any(|digest| digest.strip_prefix("sha256:") == Some(hex))
+        }) {
             continue;
         }
         let link = match fs::read_to_string(manifests.join("tags").join(&tag).join("current/link")) {
@@ -161,7 +161,7 @@ fn foreign_tags(manifests: &Path, repository: &str, mine: &Mine) -> io::Result<V
             Err(error) => return Err(error),
         };
         let name = format!("{repository}:{tag}");
-        if mine.images.get(&name).map(String::as_str) != Some(link.trim()) {
+        if mine.brought.get(&name).map(String::as_str) != Some(link.trim()) {
             foreign.push(name);
         }
     }
@@ -201,11 +201,11 @@ mod tests {
         tag("library/app", "1", "sha256:aa");
         tag("library/app", "2", "sha256:bb");
         assert_eq!(foreign(&mine), ["repository library/app"]);
-        mine.images.insert("library/app:1".into(), "sha256:aa".into());
+        mine.brought.insert("library/app:1".into(), "sha256:aa".into());
         assert_eq!(foreign(&mine), ["library/app:2"]);
-        mine.images.insert("library/app:2".into(), "sha256:other".into());
+        mine.brought.insert("library/app:2".into(), "sha256:other".into());
         assert_eq!(foreign(&mine), ["library/app:2"], "somebody pushed over it");
-        mine.images.insert("library/app:2".into(), "sha256:bb".into());
+        mine.brought.insert("library/app:2".into(), "sha256:bb".into());
         tag("library/app", "sha256-aa", "sha256:cc");
         tag("library/app", "sha256-bb.sig", "sha256:dd");
         assert!(foreign(&mine).is_empty());
