@@ -127,9 +127,12 @@ impl Worker<'_> {
     async fn take(&self, step: &Step) -> Ended {
         let task = self.context.events.start(&step.summary, (step.bytes > 0).then_some(step.bytes));
         let desired = &step.resource.desired;
-        let outcome = match self.note_start(step).await? {
-            Ok(()) => desired.apply(self.context, step.action, &task).await,
-            Err(failed) => Err(failed),
+        let outcome = match desired.refusal(&step.before) {
+            Some(failed) => Err(failed),
+            None => match self.note_start(step).await? {
+                Ok(()) => desired.apply(self.context, step.action, &task).await,
+                Err(failed) => Err(failed),
+            },
         };
         let outcome = match outcome {
             Ok(()) => self.prove(step).await,

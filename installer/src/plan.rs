@@ -114,12 +114,16 @@ fn decide(resource: &Resource, before: &State, around: Around) -> Decision {
 
 fn step(id: StepId, action: Action, resource: &Resource, before: &State, after: Vec<StepId>) -> Step {
     let desired = &resource.desired;
-    let moves = matches!(action, Action::Create | Action::Update);
+    let refusal = desired.refusal(before);
+    let moves = refusal.is_none() && matches!(action, Action::Create | Action::Update);
     let diff = desired.text().filter(|_| moves).and_then(|text| diff(&resource.id(), before, &text));
     Step {
         id,
         action,
-        summary: desired.summary(action),
+        summary: match &refusal {
+            Some(refusal) => format!("leave {}: {}", resource.id(), refusal.message),
+            None => desired.summary(action),
+        },
         undo: desired.undo_summary(before),
         bytes: if moves { desired.bytes() } else { 0 },
         diff,

@@ -16,6 +16,7 @@ mod object;
 mod project;
 mod rollout;
 mod unit;
+mod unwritten;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -51,6 +52,11 @@ pub(crate) trait Manage {
     /// Bytes that creating it moves.
     fn bytes(&self) -> u64 {
         0
+    }
+
+    /// Why it stays as it is, though it differs: what stands there may be replaced only when the site file says so.
+    fn refusal(&self, _before: &State) -> Option<Failed> {
+        None
     }
 
     /// Whether it is only looked at.
@@ -115,6 +121,14 @@ macro_rules! each_kind {
             Desired::Endpoint($thing) => $work,
             Desired::Project($thing) => $work,
             Desired::Image($thing) => $work,
+            Desired::BkrepoProject($thing) => $work,
+            Desired::BkrepoRepository($thing) => $work,
+            Desired::Upload($thing) => $work,
+            Desired::ChartUpload($thing) => $work,
+            Desired::RedisEntries($thing) => $work,
+            Desired::SaasPackage($thing) => $work,
+            Desired::SaasModule($thing) => $work,
+            Desired::AgentPlugin($thing) => $work,
         }
     };
 }
@@ -138,6 +152,10 @@ impl Manage for Desired {
 
     fn bytes(&self) -> u64 {
         each_kind!(self, thing => thing.bytes())
+    }
+
+    fn refusal(&self, before: &State) -> Option<Failed> {
+        each_kind!(self, thing => thing.refusal(before))
     }
 
     fn is_check(&self) -> bool {

@@ -13,8 +13,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use desired::{
-    App, Certificates, Container, Content, DaemonImage, Desired, Endpoint, File, Folder, Htpasswd, Image,
-    Keep, NodeImage, Object, Opening, Project, Rollout, Unit,
+    AgentPlugin, App, BkrepoProject, BkrepoRepository, Certificates, ChartUpload, Container, Content,
+    DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd, Image, Keep, NodeImage, Object, Opening,
+    Platform, Project, RedisEntries, RepositoryFormat, Rollout, SaasModule, SaasPackage, Unit, Upload,
 };
 
 use crate::{Digest, FormatVersion, Name};

@@ -4,6 +4,9 @@
 //! Every section is optional; what is absent is left alone. Passwords are never in the file: it names where they are
 //! ([`SecretSource`]).
 
+mod bkrepo;
+mod blueking;
+mod charts;
 mod modes;
 mod registry;
 mod secret;
@@ -12,6 +15,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use bkrepo::{Access, Bkrepo, Destination, PaasSecret, Platform, RepositoryName};
+pub use blueking::{Blueking, Environment, RedisPool, Saas};
+pub use charts::{Charts, HelmPlace, HelmRepository};
 pub use modes::{
     Docker, Existing, Ingress, Kubernetes, ManifestLists, Marathon, Product, Proxy, S3, Serve, ServiceKind,
     Storage, Systemd,
@@ -44,6 +50,9 @@ pub struct Site {
     /// BlueKing's artifact repository.
     #[serde(default)]
     pub bkrepo: Option<Bkrepo>,
+    /// BlueKing itself.
+    #[serde(default)]
+    pub blueking: Option<Blueking>,
     /// The machines that run containers.
     #[serde(default)]
     pub nodes: Nodes,
@@ -61,34 +70,6 @@ pub struct Site {
 pub enum Kind {
     /// A datacenter.
     Site,
-}
-
-/// Where charts go.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Charts {
-    /// Push charts into the registry, as OCI artifacts. Default: true.
-    #[serde(default = "yes")]
-    pub push: bool,
-    /// What their repositories begin with. Default: charts.
-    #[serde(default = "charts")]
-    pub prefix: String,
-}
-
-impl Default for Charts {
-    fn default() -> Self {
-        Self { push: true, prefix: charts() }
-    }
-}
-
-/// BlueKing's artifact repository: probed before an installation, for its clock and its name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Bkrepo {
-    /// Its URL: `http://bkrepo.bkce7.example.com`.
-    pub url: String,
 }
 
 /// The machines that run containers.
@@ -175,14 +156,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { steps: eight(), transfers: None }
     }
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn charts() -> String {
-    "charts".to_owned()
 }
 
 fn eight() -> usize {

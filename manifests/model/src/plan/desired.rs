@@ -1,10 +1,16 @@
 //! What resources shall be: the closed vocabulary of everything that Ferry can do to a site.
 
+mod artifacts;
+mod paas;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use artifacts::{BkrepoProject, BkrepoRepository, ChartUpload, HelmApi, RepositoryFormat, Upload};
+pub use paas::{AgentPlugin, Platform, RedisEntries, SaasModule, SaasPackage};
 
 use super::ResourceId;
 use crate::host::{Host, RegistryAddress};
@@ -44,6 +50,22 @@ pub enum Desired {
     Project(Project),
     /// An image, a chart or another artifact in a registry.
     Image(Image),
+    /// A project of bkrepo.
+    BkrepoProject(BkrepoProject),
+    /// A repository of bkrepo.
+    BkrepoRepository(BkrepoRepository),
+    /// A file in a generic repository of bkrepo.
+    Upload(Upload),
+    /// A chart in a helm repository.
+    ChartUpload(ChartUpload),
+    /// Redis entries in PaaS's pool of instances.
+    RedisEntries(RedisEntries),
+    /// A SaaS package that PaaS has taken.
+    SaasPackage(SaasPackage),
+    /// A module of a SaaS that is deployed.
+    SaasModule(SaasModule),
+    /// An agent plug-in that node management offers.
+    AgentPlugin(AgentPlugin),
 }
 
 /// A folder of this machine.
@@ -337,6 +359,27 @@ impl Desired {
                 ResourceId::new("project", format_args!("{}/{}", project.registry, project.name))
             }
             Self::Image(image) => ResourceId::new("image", image.name()),
+            Self::BkrepoProject(project) => {
+                ResourceId::new("bkrepo-project", format_args!("{}/{}", project.bkrepo, project.name))
+            }
+            Self::BkrepoRepository(repository) => ResourceId::new(
+                "bkrepo-repository",
+                format_args!("{}/{}", repository.bkrepo, repository.repository),
+            ),
+            Self::Upload(upload) => ResourceId::new("upload", upload.name()),
+            Self::ChartUpload(chart) => ResourceId::new(
+                "chart",
+                format_args!("{}/{}-{}.tgz", chart.repository, chart.name, chart.version),
+            ),
+            Self::RedisEntries(pool) => ResourceId::new("redis-entries", &pool.plan),
+            Self::SaasPackage(package) => {
+                ResourceId::new("saas", format_args!("{} {}", package.app, package.version))
+            }
+            Self::SaasModule(module) => ResourceId::new(
+                "saas-module",
+                format_args!("{}/{} {}", module.app, module.module, module.environment),
+            ),
+            Self::AgentPlugin(plugin) => ResourceId::new("agent-plugin", &plugin.file),
         }
     }
 }
@@ -365,5 +408,12 @@ impl Image {
             Some(tag) => format!("{}/{}:{tag}", self.registry, self.repository),
             None => format!("{}/{}@{}", self.registry, self.repository, self.digest),
         }
+    }
+}
+
+impl Upload {
+    /// Its place: `http://bkrepo.example.com/bkpaas/bkpaas3-platform-assets/common/buildpack-stdlib/v7/stdlib.sh`.
+    pub fn name(&self) -> String {
+        format!("{}/{}{}", self.bkrepo, self.repository, self.path)
     }
 }

@@ -336,15 +336,18 @@ pub struct Proxy {
 /// A URL without credentials, since configurations and plans show it.
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let has_login =
-        url::Url::parse(&text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some());
-    if has_login {
-        return Err(de::Error::custom(
-            "the URL has credentials, which plans and configurations would show: leave them out; a login has a setting of its own where one is possible",
-        ));
-    }
-    check_url(&text).map_err(de::Error::custom)?;
+    check_site_url(&text).map_err(de::Error::custom)?;
     Ok(text)
+}
+
+/// Refuses what is no http(s) URL, and one with credentials, since configurations and plans show it.
+pub(super) fn check_site_url(text: &str) -> Result<(), String> {
+    let has_login =
+        url::Url::parse(text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some());
+    if has_login {
+        return Err("the URL has credentials, which plans and configurations would show: leave them out; a login has a setting of its own where one is possible".to_owned());
+    }
+    check_url(text)
 }
 
 fn some_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
