@@ -69,6 +69,8 @@ mod read;
 mod salvage;
 pub mod seek_table;
 mod signature;
+pub mod smart;
+pub mod tarball;
 pub mod verify;
 mod volumes;
 
