@@ -3,12 +3,19 @@
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 
 use crate::Error;
+
+/// A question who holds the lock takes it for a moment: no reason to turn a run away.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The right to change a site, for as long as it lives.
 #[derive(Debug)]
@@ -17,23 +24,14 @@ pub struct SiteLock {
 }
 
 impl SiteLock {
-    /// Takes the lock of a site's state folder, or tells who has it.
+    /// Takes the lock of a site's state folder, or tells who has it. The folder is its owner's alone from then on.
     pub fn take(folder: &Path) -> Result<Self, Error> {
         create_private(folder).map_err(Error::io("creating", folder))?;
-        check_owner(folder)?;
-        let path: PathBuf = folder.join("lock");
-        // No link is followed: what stands behind it would be emptied.
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
-        let mut file = fs::File::from(opened.map_err(|error| Error::io("opening", &path)(error.into()))?);
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                return Err(Error::Locked { path, holder: holder.trim().chars().take(200).collect() });
-            }
-            Err(error) => return Err(Error::io("locking", &path)(error.into())),
+        make_private(folder)?;
+        let path = lock_file(folder);
+        let mut file = open(&path, OFlags::RDWR | OFlags::CREATE).map_err(Error::io("opening", &path))?;
+        if !try_to_lock(&file).map_err(Error::io("locking", &path))? {
+            return Err(Error::Locked { path, holder: read_holder(&mut file) });
         }
         // Only for the message that another gets; the lock is the kernel's.
         let noted = file
@@ -43,6 +41,51 @@ impl SiteLock {
         noted.map_err(Error::io("writing", &path))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Who is changing the site now: `process 123 on host`. Waits for nobody and changes nothing.
+pub fn holder(folder: &Path) -> Result<Option<String>, Error> {
+    let path = lock_file(folder);
+    let mut file = match open(&path, OFlags::RDONLY) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("opening", &path)(error)),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(None),
+        Err(Errno::WOULDBLOCK) => Ok(Some(read_holder(&mut file))),
+        Err(error) => Err(Error::io("locking", &path)(error.into())),
+    }
+}
+
+fn lock_file(folder: &Path) -> PathBuf {
+    folder.join("lock")
+}
+
+fn open(path: &Path, flags: OFlags) -> std::io::Result<fs::File> {
+    // No link is followed: what stands behind it would be emptied.
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
+}
+
+/// Locks the file, unless another run has it.
+fn try_to_lock(file: &fs::File) -> std::io::Result<bool> {
+    for _ in 0..TRIES {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) => thread::sleep(PAUSE),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
+fn read_holder(file: &mut fs::File) -> String {
+    let mut holder = String::new();
+    let _ = file.take(200).read_to_string(&mut holder);
+    let holder = holder.trim();
+    // Between taking the lock and noting who did.
+    if holder.is_empty() { "another process".to_owned() } else { holder.to_owned() }
 }
 
 /// Creates the folder where there is none, for its owner alone: it keeps what files held before.
@@ -56,22 +99,31 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Whoever owns the folder decides what an undo brings back.
-fn check_owner(folder: &Path) -> Result<(), Error> {
-    let metadata = fs::metadata(folder).map_err(Error::io("reading", folder))?;
+/// Takes an existing folder from all but its owner. Whoever can write to it decides what an undo brings back, and who can read
+/// it reads what private files held.
+fn make_private(folder: &Path) -> Result<(), Error> {
+    let opened = fs::File::open(folder).map_err(Error::io("opening", folder))?;
+    let metadata = opened.metadata().map_err(Error::io("reading", folder))?;
     let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    if owner == me || owner == 0 {
+    let shown = folder.display();
+    if owner != me && owner != 0 {
+        return Err(Error::Usage {
+            problem: format!("the state folder {shown} belongs to user {owner}, and this is user {me}"),
+            hint: format!(
+                "run it as that user, or make the folder this user's: `chown -R {me} {shown} && chmod 700 {shown}`"
+            ),
+        });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 == 0 {
         return Ok(());
     }
-    Err(Error::Usage {
+    let tightened = opened.set_permissions(fs::Permissions::from_mode(mode & !0o077));
+    tightened.map_err(|error| Error::Usage {
         problem: format!(
-            "the state folder {} belongs to user {owner}, and this is user {me}",
-            folder.display()
+            "others can use the state folder {shown} (its mode is {mode:04o}), and that cannot be changed: {error}"
         ),
-        hint: format!(
-            "run it as that user, or make the folder this user's: `chown -R {me} {}`",
-            folder.display()
-        ),
+        hint: format!("as its owner: `chmod 700 {shown}`; or keep the site file on a disk with permissions"),
     })
 }
 
@@ -109,6 +161,40 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_others_could_use_is_tightened() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o755, 0o2775, 0o700, 0o500 | 0o007] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            // Even a run that is turned away leaves it so.
+            let lock = SiteLock::take(folder.path());
+            let now = fs::metadata(folder.path()).unwrap().mode() & 0o7777;
+            assert_eq!(now, mode & !0o077, "{mode:o}: {lock:?}");
+        }
+    }
+
+    #[test]
+    fn who_holds_it_can_be_asked_without_taking_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        assert_eq!(holder(&state).unwrap(), None);
+        assert!(!state.exists(), "asking made it");
+        let lock = SiteLock::take(&state).unwrap();
+        let asked = holder(&state).unwrap().unwrap();
+        assert!(asked.starts_with(&format!("process {} on ", std::process::id())), "{asked}");
+        drop(lock);
+        assert_eq!(holder(&state).unwrap(), None);
+        // The question, which itself holds the lock for a moment, is waited for.
+        let asking = fs::File::open(state.join("lock")).unwrap();
+        flock(&asking, FlockOperation::NonBlockingLockShared).unwrap();
+        let asked = std::thread::spawn(move || {
+            std::thread::sleep(PAUSE);
+            drop(asking);
+        });
+        SiteLock::take(&state).unwrap();
+        asked.join().unwrap();
+    }
+
+    #[test]
     fn a_folder_of_another_user_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         // Only root can give a folder away.
@@ -116,6 +202,8 @@ mod tests {
             std::os::unix::fs::chown(folder.path(), Some(1234), None).unwrap();
             let error = SiteLock::take(folder.path()).unwrap_err();
             assert!(error.to_string().contains("user 1234"), "{error}");
+            let hints = ferry_model::failure::Failure::hints(&error);
+            assert!(hints[0].contains("chown -R 0 ") && hints[0].contains("chmod 700 "), "{hints:?}");
         }
     }
 }
