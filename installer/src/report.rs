@@ -215,12 +215,20 @@ pub fn text(report: &Report, run: &RunFolder) -> String {
         report.changes.iter().filter(|change| matches!(change.outcome, Outcome::Failed | Outcome::Left))
     {
         let Some(failure) = &change.failure else { continue };
-        let _ = writeln!(text, "failed: {}: {}", change.resource, ferry_display::printable(&failure.message));
+        let word = if change.outcome == Outcome::Left { "left" } else { "failed" };
+        let _ = writeln!(text, "{word}: {}: {}", change.resource, ferry_display::printable(&failure.message));
         for hint in &failure.hints {
             let _ = writeln!(text, "  next: {hint}");
         }
     }
-    for sentence in &report.by_hand {
+    if count(Outcome::Left) > 0 {
+        let _ = writeln!(text, "  next: mend that by hand, or try it again: `rollback {}`", report.run);
+    }
+    let is_said = |sentence: &&String| {
+        let mut left = report.with(Outcome::Left).filter_map(|change| change.failure.as_ref());
+        left.any(|failure| failure.message == **sentence)
+    };
+    for sentence in report.by_hand.iter().filter(|sentence| !is_said(sentence)) {
         let _ = writeln!(text, "by hand: {}", ferry_display::printable(sentence));
     }
     let _ = writeln!(text, "report: {}", run.path().join("report.html").display());

@@ -21,10 +21,13 @@ pub async fn rollback(
     journal: &Journal,
     progress: &Progress,
 ) -> Result<(), Error> {
-    if progress.undo == Undo::No {
-        journal.append([JournalEvent::UndoBegan])?;
-    }
     let steps = undo_order(plan, progress);
+    match progress.undo {
+        // What was left may be no longer in the way; else there is nothing to try again.
+        Undo::Ended if steps.is_empty() => return Ok(()),
+        Undo::Ended | Undo::No => journal.append([JournalEvent::UndoBegan])?,
+        Undo::Begun => {}
+    }
     context.events.stage("undo", None, Some(steps.len() as u64));
     let shut = shut(context, &steps).await;
     let undoing = Undoing { context, journal, kept: run.kept(), mine: mine(plan, progress), shut };

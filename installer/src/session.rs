@@ -123,7 +123,7 @@ async fn unfinished(
     Ok(None)
 }
 
-/// Takes back a run, or the last one that is not taken back yet.
+/// Takes back a run, or the last one that is not taken back yet. Of a run that was, what could not be undone is tried again.
 pub async fn rollback_site(
     context: &Context,
     name: Option<&str>,
@@ -147,7 +147,8 @@ pub async fn rollback_site(
             || "there is no run to take back".to_owned(),
             |name| format!("there is no run {name}; there are: {runs}"),
         );
-        return Err(Error::Usage { problem, hint: "`status` lists the runs of a site".into() });
+        let hint = "`status` lists the runs of a site; `rollback RUN` tries again what a run has left";
+        return Err(Error::Usage { problem, hint: hint.into() });
     };
     refuse_below(&state, &run)?;
     let (plan, progress) = (run.plan()?, run.progress()?);

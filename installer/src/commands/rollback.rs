@@ -9,7 +9,8 @@ use crate::session::rollback_site;
 
 /// Take back what a run did: its steps in reverse, only those that are its own
 ///
-/// What somebody has changed since is left as it is, and said. Cut off anywhere, the same command goes on.
+/// What somebody has changed since is left as it is, and said; naming the run tries that again. Cut off anywhere, the same command
+/// goes on.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  ferry-installer rollback --site site.yaml\n  ferry-installer rollback 0002 --site site.yaml"

@@ -1,16 +1,18 @@
 //! Where a site stands: its runs, and whether what the last one made is still so.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use ferry_display::printable;
 use ferry_model::plan::{Action, State};
-use ferry_model::report::{Outcome, Report};
+use ferry_model::report::{Change, Outcome, Report};
 use serde::Serialize;
 
 use super::{done, resources};
 use crate::Error;
 use crate::context::Context;
-use crate::journal::{RunFolder, Undo};
+use crate::journal::{Progress, RunFolder, Undo};
+use crate::lock;
 use crate::observe::{Observed, is_same, observe};
 use crate::report;
 
@@ -20,6 +22,9 @@ use crate::report;
 pub struct Status {
     /// The site's name.
     pub site: String,
+    /// Who is changing the site now: `process 123 on host`. What was made is then not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changing: Option<String>,
     /// Every run, the first one first.
     pub runs: Vec<RunStatus>,
     /// What the last standing run made and somebody has changed since.
@@ -36,7 +41,7 @@ pub struct RunStatus {
     pub run: String,
     /// The bundle.
     pub bundle: String,
-    /// `done`, `failed`, `cut off`, `undone`, `half undone`.
+    /// `running`, `done`, `failed`, `cut off`, `being undone`, `undone`, `undone in part`, `half undone`.
     pub state: &'static str,
     /// When it began, in milliseconds since 1970.
     pub began: u64,
@@ -46,28 +51,66 @@ pub struct RunStatus {
     pub failed: usize,
     /// Why, one line each.
     pub failures: Vec<String>,
+    /// What taking it back has left, and why, one line each.
+    pub left: Vec<String>,
 }
 
 /// Reads the journals and looks at the site.
 pub async fn status(context: &Context) -> Result<Status, Error> {
-    let folder = context.site.state_folder();
-    let runs = RunFolder::all(&folder)?;
+    let (changing, runs) = read_runs(&context.site.state_folder())?;
     let mut status = Status {
         site: context.site.site.name.to_string(),
+        changing,
         runs: Vec::new(),
         changed_since: Vec::new(),
         unknown: Vec::new(),
     };
-    let mut left = Observed::new();
-    let mut now = Observed::new();
-    for run in runs {
-        let (progress, report) = (run.progress()?, report::read(&run)?);
-        if progress.undo == Undo::No {
-            let plan = run.plan()?;
-            left.extend(done(&plan, &progress));
-            now.extend(observe(context, &resources(context, &plan)).await);
+    for (run, progress) in &runs {
+        status.runs.push(run_status(&report::read(run)?, progress.undo, status.changing.is_some()));
+    }
+    // Meanwhile it is half one thing and half another.
+    if status.changing.is_none() {
+        compare(context, &runs, &mut status).await?;
+    }
+    Ok(status)
+}
+
+/// Who is changing the site, and how far its runs have come. A run that is open and whose journal stands still while nobody holds
+/// the lock was cut off; one that begins or ends meanwhile was not.
+fn read_runs(folder: &Path) -> Result<(Option<String>, Vec<(RunFolder, Progress)>), Error> {
+    let read = || -> Result<Vec<_>, Error> {
+        let runs = RunFolder::all(folder)?.into_iter();
+        runs.map(|run| run.progress().map(|progress| (run, progress))).collect()
+    };
+    let mut runs = read()?;
+    loop {
+        let holder = lock::holder(folder)?;
+        if holder.is_some() || !runs.iter().any(|(_, progress)| is_open(progress)) {
+            return Ok((holder, runs));
         }
-        status.runs.push(run_status(&run, &report, progress.undo));
+        let again = read()?;
+        if again == runs {
+            return Ok((None, runs));
+        }
+        runs = again;
+    }
+}
+
+fn is_open(progress: &Progress) -> bool {
+    progress.undo == Undo::Begun || (progress.undo == Undo::No && progress.ended.is_none())
+}
+
+/// Looks whether what the standing runs made is still so.
+async fn compare(
+    context: &Context,
+    runs: &[(RunFolder, Progress)],
+    status: &mut Status,
+) -> Result<(), Error> {
+    let (mut left, mut now) = (Observed::new(), Observed::new());
+    for (run, progress) in runs.iter().filter(|(_, progress)| progress.undo == Undo::No) {
+        let plan = run.plan()?;
+        left.extend(done(&plan, progress));
+        now.extend(observe(context, &resources(context, &plan)).await);
     }
     for (id, after) in &left {
         match now.get(id) {
@@ -77,29 +120,41 @@ pub async fn status(context: &Context) -> Result<Status, Error> {
             None => {}
         }
     }
-    Ok(status)
+    Ok(())
 }
 
-fn run_status(run: &RunFolder, report: &Report, undo: Undo) -> RunStatus {
+fn run_status(report: &Report, undo: Undo, is_changing: bool) -> RunStatus {
     let failed = report.with(Outcome::Failed).count() + report.with(Outcome::NotTried).count();
+    let lines = |is_meant: &dyn Fn(Outcome) -> bool| {
+        let meant = report.changes.iter().filter(|change| is_meant(change.outcome));
+        let line = |change: &Change| {
+            change.failure.as_ref().map(|failure| format!("{}: {}", change.resource, failure.message))
+        };
+        meant.filter_map(line).collect::<Vec<_>>()
+    };
+    let left = lines(&|outcome| outcome == Outcome::Left);
     let state = match (undo, report.ended, failed) {
-        (Undo::Ended, ..) => "undone",
+        (Undo::Ended, ..) if left.is_empty() => "undone",
+        (Undo::Ended, ..) => "undone in part",
+        (Undo::Begun, ..) if is_changing => "being undone",
         (Undo::Begun, ..) => "half undone",
+        (Undo::No, None, _) if is_changing => "running",
         (Undo::No, None, _) => "cut off",
         (Undo::No, Some(_), 0) => "done",
         (Undo::No, Some(_), _) => "failed",
     };
-    let failures = report.changes.iter().filter_map(|change| {
-        change.failure.as_ref().map(|failure| format!("{}: {}", change.resource, failure.message))
-    });
     RunStatus {
-        run: run.name(),
+        run: report.run.clone(),
         bundle: format!("{} {}", report.identity.bundle, report.identity.version),
         state,
         began: report.began,
         done: report.with(Outcome::Done).filter(|change| change.action != Action::Check).count(),
         failed,
-        failures: failures.collect(),
+        // What is being done is not cut off.
+        failures: lines(&|outcome| {
+            outcome == Outcome::Failed || (outcome == Outcome::NotTried && state != "running")
+        }),
+        left,
     }
 }
 
@@ -107,7 +162,7 @@ impl Status {
     /// Whether everything that was made is still so, and nothing is left half done.
     pub fn is_good(&self) -> bool {
         let last = self.runs.last().is_none_or(|run| matches!(run.state, "done" | "undone"));
-        last && self.changed_since.is_empty() && self.unknown.is_empty()
+        last && self.changing.is_none() && self.changed_since.is_empty() && self.unknown.is_empty()
     }
 
     /// For people.
@@ -119,12 +174,23 @@ impl Status {
         for run in &self.runs {
             let _ = writeln!(
                 text,
-                "run {} {}: {}, {} steps done, {} failed or not tried",
-                run.run, run.bundle, run.state, run.done, run.failed
+                "run {} {}: {}, {} steps done, {} {}",
+                run.run,
+                run.bundle,
+                run.state,
+                run.done,
+                run.failed,
+                if run.state == "running" { "failed or still to do" } else { "failed or not tried" }
             );
             for failure in &run.failures {
                 let _ = writeln!(text, "  {}", printable(failure));
             }
+            for left in &run.left {
+                let _ = writeln!(text, "  left: {}", printable(left));
+            }
+        }
+        if let Some(holder) = &self.changing {
+            let _ = writeln!(text, "{} is changing this site now", printable(holder));
         }
         for line in &self.changed_since {
             let _ = writeln!(text, "changed since: {}", printable(line));
@@ -138,13 +204,21 @@ impl Status {
         text
     }
 
-    fn next(&self) -> Option<&'static str> {
-        match self.runs.last()?.state {
-            "cut off" => Some("`apply` goes on where the run stopped; `rollback` takes it back"),
-            "half undone" => Some("`rollback` goes on taking it back"),
-            "failed" => Some("mend what the failures say and `apply` again"),
-            _ if !self.changed_since.is_empty() => Some("`plan` shows how to bring it back"),
-            _ => None,
+    fn next(&self) -> Option<String> {
+        if self.changing.is_some() {
+            return Some("wait for it to end; `status` then tells what it has come to".into());
         }
+        let last = self.runs.last()?;
+        let hint = match last.state {
+            "cut off" => "`apply` goes on where the run stopped; `rollback` takes it back",
+            "half undone" => "`rollback` goes on taking it back",
+            "undone in part" => {
+                return Some(format!("mend what was left by hand, or try it again: `rollback {}`", last.run));
+            }
+            "failed" => "mend what the failures say and `apply` again",
+            _ if !self.changed_since.is_empty() => "`plan` shows how to bring it back",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }

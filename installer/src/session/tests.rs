@@ -23,6 +23,7 @@ use crate::observe::observe;
 use crate::plan::plan;
 use crate::report;
 use crate::rollback::rollback;
+use crate::session::{rollback_site, status};
 use crate::site::SiteFile;
 
 /// A machine's folder, with what an operator has there.
@@ -259,6 +260,49 @@ async fn taking_back_twice_leaves_what_the_first_time_left() {
         ground.take_back(None).await.unwrap();
         assert_eq!(fs::read_to_string(ground.path("etc/daemon.json")).unwrap(), "{\"mine\": true}");
     }
+}
+
+#[tokio::test]
+async fn what_was_left_is_said_and_can_be_tried_again() {
+    let ground = Ground::new();
+    let before = ground.picture(true);
+    ground.apply(None).await.unwrap();
+    let ours = fs::read(ground.path("etc/daemon.json")).unwrap();
+    fs::write(ground.path("etc/daemon.json"), "{\"mine\": true}").unwrap();
+    rollback_site(&ground.context(), None).await.unwrap();
+    let told = status(&ground.context()).await.unwrap();
+    assert_eq!((told.runs[0].state, told.runs[0].left.len()), ("undone in part", 1), "{told:?}");
+    assert!(told.runs[0].left[0].contains("daemon.json") && !told.is_good(), "{told:?}");
+    assert!(
+        told.text().contains("  left: file ") && told.text().contains("rollback 0001"),
+        "{}",
+        told.text()
+    );
+
+    // It is not taken for a run that stands, and only its number brings it up again.
+    let refused = rollback_site(&ground.context(), None).await.unwrap_err();
+    assert!(refused.to_string().contains("no run to take back"), "{refused}");
+    let (report, run) = rollback_site(&ground.context(), Some("0001")).await.unwrap();
+    assert_eq!(report.with(Outcome::Left).count(), 1, "still changed");
+    assert!(report::text(&report, &run).contains("left: file "), "{}", report::text(&report, &run));
+
+    fs::write(ground.path("etc/daemon.json"), ours).unwrap();
+    // Cut off, it is half undone and goes on.
+    let stopped = ground.take_back(Some(Stop { after: 1, written: true })).await;
+    stopped.unwrap_err();
+    assert_eq!(status(&ground.context()).await.unwrap().runs[0].state, "half undone");
+    let (report, _) = rollback_site(&ground.context(), Some("1")).await.unwrap();
+    assert_eq!(report.with(Outcome::Left).count(), 0);
+    assert_eq!(ground.picture(true), before);
+    let told = status(&ground.context()).await.unwrap();
+    assert_eq!(told.runs[0].state, "undone");
+    assert!(told.is_good() && told.runs[0].left.is_empty(), "{told:?}");
+
+    // Nothing is left to be tried: the journal stays as it is.
+    let lines = || ground.run().unwrap().entries().unwrap().len();
+    let known = lines();
+    rollback_site(&ground.context(), Some("1")).await.unwrap();
+    assert_eq!(lines(), known);
 }
 
 #[tokio::test]
