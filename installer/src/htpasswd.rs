@@ -3,7 +3,7 @@
 //!
 //! Hashing takes a tenth of a second on purpose: call [`Htpasswd::verify`] and [`entry`] where that may block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ferry_model::failure::{Class, Failure};
@@ -53,6 +53,9 @@ pub enum Problem {
     /// Two lines are for one user.
     #[error("`{0}` is there twice")]
     Twice(String),
+    /// The line is not UTF-8.
+    #[error("it is not UTF-8 text")]
+    NotText,
     /// The system has no randomness to give.
     #[error("the system gives no random numbers for a salt")]
     NoRandomness,
@@ -74,6 +77,41 @@ impl Htpasswd {
             }
         }
         Ok(Self(users))
+    }
+
+    /// Reads what can be used of a file that others write to as well: each line that cannot be is told, and lets nobody in. Of two
+    /// lines for one user neither does, since nobody can tell which is meant.
+    pub fn parse_usable(text: &[u8]) -> (Self, Vec<HtpasswdError>) {
+        let (mut users, mut seen, mut problems) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            let mut tell = |problem| problems.push(HtpasswdError { line: index + 1, problem });
+            let Ok(line) = std::str::from_utf8(line) else {
+                tell(Problem::NotText);
+                continue;
+            };
+            let user = line.split_once(':').map(|(user, _)| user.to_owned());
+            if let Some(user) = user.filter(|user| !seen.insert(user.clone())) {
+                users.remove(&user);
+                tell(Problem::Twice(user));
+                continue;
+            }
+            match parse_line(line) {
+                Ok((user, hash)) => {
+                    users.insert(user.to_owned(), hash.to_owned());
+                }
+                Err(problem) => tell(problem),
+            }
+        }
+        (Self(users), problems)
+    }
+
+    /// Whether there is no user at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether `password` is the user's. Takes as long for a user who is not there.
@@ -153,7 +191,8 @@ impl Failure for Problem {
             | Self::Password
             | Self::NotBcrypt(_)
             | Self::TooCostly(_)
-            | Self::Twice(_) => Class::Input,
+            | Self::Twice(_)
+            | Self::NotText => Class::Input,
         }
     }
 
@@ -167,6 +206,7 @@ impl Failure for Problem {
                 )]
             }
             Self::Twice(_) => vec!["take out the line that is not meant".into()],
+            Self::NotText => vec!["save the file as UTF-8".into()],
             Self::User | Self::Password | Self::NoRandomness => Vec::new(),
         }
     }
@@ -231,6 +271,39 @@ mod tests {
         let error = Htpasswd::parse("me:plain").unwrap_err();
         assert_eq!(error.to_string(), "line 1: the password of `me` is not hashed with bcrypt");
         assert!(error.hints()[0].contains("htpasswd -B FILE me"), "{:?}", error.hints());
+    }
+
+    #[test]
+    fn what_can_be_used_of_a_file_is() {
+        let good = |user: &str| format!("{user}:$2y${HASH}");
+        let text = format!(
+            "# ours\r\n\n{}\r\nold:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nnothing\n{}\n  {}\nplain:x\n{}\n",
+            good("me"),
+            good("twice"),
+            good("you"),
+            good("twice"),
+        );
+        let mut text = text.into_bytes();
+        text.extend_from_slice(b"\xff:x");
+        let (users, problems) = Htpasswd::parse_usable(&text);
+        assert_eq!(users.users().collect::<Vec<_>>(), ["me", "you"]);
+        assert!(users.verify("me", "secret") && users.verify("you", "secret"));
+        for user in ["old", "twice", "plain", "nothing"] {
+            assert!(!users.verify(user, "secret") && !users.verify(user, "x"), "{user}");
+        }
+        let problems: Vec<_> = problems.into_iter().map(|error| (error.line, error.problem)).collect();
+        let expected = [
+            (4, Problem::NotBcrypt("old".into())),
+            (5, Problem::NoColon),
+            (8, Problem::NotBcrypt("plain".into())),
+            (9, Problem::Twice("twice".into())),
+            (10, Problem::NotText),
+        ];
+        assert_eq!(problems, expected);
+        // What is wholly right is the same either way.
+        let right = format!("{}\n# x\n\n{}", good("a"), good("b"));
+        assert_eq!(Htpasswd::parse_usable(right.as_bytes()), (Htpasswd::parse(&right).unwrap(), Vec::new()));
+        assert!(Htpasswd::parse_usable(b"").0.is_empty());
     }
 
     #[test]

@@ -20,13 +20,14 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ferry_model::event::Events;
+use ferry_model::failure::Failure as _;
 use ring::hmac;
 use tokio::sync::Semaphore;
 
 use super::content::set;
 use super::error::ServeError;
 use super::{registry, router};
-use crate::htpasswd::Htpasswd;
+use crate::htpasswd::{Htpasswd, HtpasswdError};
 
 const CHALLENGE: &str = "Basic realm=\"ferry\"";
 /// How often the file is looked at.
@@ -83,7 +84,7 @@ impl Stamp {
 impl Door {
     /// Reads the file.
     pub(super) fn open(path: &Path, events: &Events) -> Result<Self, ServeError> {
-        let (stamp, users) = load(path)?;
+        let (stamp, users) = load(path, events)?;
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())
             .map_err(|_| ServeError::Randomness)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -145,7 +146,7 @@ impl Door {
         if lock(&self.users).stamp == stamp {
             return;
         }
-        match load(&self.path) {
+        match load(&self.path, &self.events) {
             Ok((stamp, users)) => {
                 let mut state = lock(&self.users);
                 state.stamp = Some(stamp);
@@ -185,18 +186,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The file, and what it looked like when it was opened.
-fn load(path: &Path) -> Result<(Stamp, Htpasswd), ServeError> {
+/// The file, and what it looked like when it was opened. Lines of others that cannot be used let nobody in; a file with nothing
+/// else is none.
+fn load(path: &Path, events: &Events) -> Result<(Stamp, Htpasswd), ServeError> {
     let error = |source| ServeError::File { action: "reading", path: path.to_owned(), source };
     let file = File::open(path).map_err(error)?;
     let stamp = Stamp::of(&file.metadata().map_err(error)?);
-    let mut text = String::new();
-    file.take(MAX_FILE).read_to_string(&mut text).map_err(error)?;
-    let users = Htpasswd::parse(&text).map_err(|source| ServeError::Users {
-        path: path.to_owned(),
-        line: source.line,
-        source,
-    })?;
+    let mut text = Vec::new();
+    file.take(MAX_FILE).read_to_end(&mut text).map_err(error)?;
+    let (users, problems) = Htpasswd::parse_usable(&text);
+    let shown = path.display();
+    if users.is_empty()
+        && let Some(source) = problems.first().cloned()
+    {
+        return Err(ServeError::Users { path: path.to_owned(), line: source.line, source });
+    }
+    for HtpasswdError { line, problem } in problems {
+        let next = problem.hints().first().map(|hint| format!("; {hint}")).unwrap_or_default();
+        events.warn(format!("{shown}:{line}: {problem}; it lets nobody in{next}"));
+    }
     Ok((stamp, users))
 }
 

@@ -98,6 +98,34 @@ async fn the_file_is_read_again_when_it_changes() {
     assert!(said.contains("not hashed with bcrypt") && said.contains("still admitted"), "{said}");
 }
 
+#[tokio::test]
+async fn lines_that_cannot_be_used_let_nobody_in_and_keep_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let others = "old:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nplain:secret\nnothing\n";
+    let site = site(folder.path(), &format!("{others}{}\n", entry("me", "right").unwrap()));
+    assert_eq!(status(&site, "/v2/", &basic("me", "right")).await, 200);
+    for (user, password) in [("old", "password"), ("old", ""), ("plain", "secret"), ("nothing", "")] {
+        assert_eq!(status(&site, "/v2/", &basic(user, password)).await, 401, "{user}");
+    }
+    let said = site.said.text();
+    for expected in [
+        "users:1: the password of `old` is not",
+        "users:2: the password of `plain`",
+        "users:3: there is no `:`",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert!(!said.contains("{SHA}") && !said.contains("secret"), "{said}");
+
+    // Read again, it is told again, and who can be let in now is.
+    let file = folder.path().join("users");
+    fs::write(&file, format!("{others}{}\n", entry("you", "new").unwrap())).unwrap();
+    std::thread::sleep(LOOK_EVERY);
+    assert_eq!(status(&site, "/v2/", &basic("you", "new")).await, 200);
+    assert_eq!(status(&site, "/v2/", &basic("me", "right")).await, 401);
+    assert_eq!(site.said.text().matches("it lets nobody in").count(), 6);
+}
+
 #[test]
 fn files_that_cannot_be_used() {
     use ferry_model::failure::{Class, Failure as _};
