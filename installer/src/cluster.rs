@@ -8,6 +8,7 @@
 mod access;
 mod failure;
 mod kind;
+mod logs;
 mod summary;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 pub use access::Cluster;
 pub(crate) use access::{Force, MANAGER, Place};
 pub(crate) use kind::Kind;
+pub use logs::Logs;
 pub use summary::{Node, Summary};
 
 use crate::site::SiteFile;

@@ -11,6 +11,7 @@ mod push;
 mod registry;
 mod report;
 mod rollback;
+mod runtimes;
 mod serve;
 mod site;
 mod status;
@@ -57,6 +58,7 @@ enum Command {
     Serve(serve::Args),
     Export(export::Args),
     Registry(registry::Args),
+    Runtimes(runtimes::Args),
     Completion(completion::Args),
 }
 
@@ -91,6 +93,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Serve(args) => serve::run(&args, global),
         Command::Export(args) => export::run(&args, global),
         Command::Registry(args) => registry::run(&args, global),
+        Command::Runtimes(args) => runtimes::run(&args, global),
         Command::Completion(args) => Ok(completion::run(&args)),
     }
 }

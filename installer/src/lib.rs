@@ -29,6 +29,7 @@ pub mod push;
 pub mod report;
 mod resources;
 pub mod rollback;
+pub mod runtimes;
 pub mod serve;
 pub mod session;
 pub mod site;

@@ -9,6 +9,7 @@ mod controller;
 mod defaults;
 mod fields;
 mod kinds;
+mod logs;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ pub struct FakeCluster {
 struct Inner {
     store: Mutex<Store>,
     writes: Mutex<Vec<String>>,
+    logs: logs::Logs,
 }
 
 impl Inner {
@@ -96,6 +98,11 @@ impl FakeCluster {
     /// The object at an API path, if there is one.
     pub fn object(&self, path: &str) -> Option<Value> {
         self.inner.store().at_path(path)
+    }
+
+    /// What a container of the pods of an app (`app` label) has logged.
+    pub fn set_log(&self, app: &str, container: &str, lines: &[&str]) {
+        self.inner.logs.set(app, container, lines);
     }
 
     /// What becomes of pods from now on.

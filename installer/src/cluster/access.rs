@@ -93,6 +93,11 @@ impl Cluster {
         format!("{}, at {}", self.0.target, self.0.server)
     }
 
+    /// For what is no object: logs, commands.
+    pub(super) fn client(&self) -> &kube::Client {
+        &self.0.client
+    }
+
     /// How kubectl is called for it.
     pub(crate) fn kubectl(&self) -> String {
         self.0.target.kubectl()
@@ -293,7 +298,7 @@ impl Cluster {
         self.0.client.request(request).await
     }
 
-    fn failed(&self, action: &str, place: &Place, error: &kube::Error) -> Failed {
+    pub(super) fn failed(&self, action: &str, place: &Place, error: &kube::Error) -> Failed {
         explain(&self.0.target, &self.0.server, action, place.kind == "Secret", error)
     }
 

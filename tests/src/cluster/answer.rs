@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{Kind, Route, groups, resources, route};
 use super::store::{Refusal, Store};
-use super::{Inner, TOKEN, VERSION};
+use super::{Inner, TOKEN, VERSION, logs};
 
 /// What a request is about.
 struct Asked {
@@ -45,6 +45,9 @@ pub(super) async fn answer(inner: Option<Arc<Inner>>, request: Request<Body>) ->
     let pairs = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     let query = pairs.map(|(name, value)| (name.to_owned(), unescape(value))).collect();
     let asked = Asked { method: parts.method, query, content: header("content-type"), body };
+    if let Some((namespace, pod)) = logs::asked(parts.uri.path()) {
+        return log(&inner, namespace, pod, &asked);
+    }
     let found = match route(parts.uri.path()) {
         Some(route) => carry_out(&mut inner.store(), &route, asked),
         None => Err(Refusal::new(404, "NotFound", "the server could not find the requested resource")),
@@ -52,6 +55,21 @@ pub(super) async fn answer(inner: Option<Arc<Inner>>, request: Request<Body>) ->
     match found {
         Ok((status, body)) => json_answer(status, &body),
         Err(refusal) => refuse(&refusal),
+    }
+}
+
+fn log(inner: &Inner, namespace: &str, name: &str, asked: &Asked) -> Response<Body> {
+    let Some(pod) = inner.store().at_path(&format!("/api/v1/namespaces/{namespace}/pods/{name}")) else {
+        return refuse(&Refusal::new(404, "NotFound", format!("pods \"{name}\" not found")));
+    };
+    let container = asked.query.get("container").map_or("", String::as_str);
+    let timestamps = asked.query.get("timestamps").is_some_and(|wanted| wanted == "true");
+    match inner.logs.of(&pod, container, timestamps) {
+        Some(text) => Response::new(Body::from(text)),
+        None => {
+            let problem = format!("container {container} is not valid for pod {name}");
+            refuse(&Refusal::new(400, "BadRequest", problem))
+        }
     }
 }
 
