@@ -27,6 +27,7 @@ pub mod plan;
 pub mod preflight;
 pub mod push;
 pub mod report;
+mod replace;
 mod resources;
 pub mod rollback;
 pub mod runtimes;

@@ -12,9 +12,10 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Certificates, State};
 use ferry_model::report::Failed;
 
-use super::file::{foreign_owner, local, mode_text, parse_owner, write_file_of};
+use super::file::{foreign_owner, kept_attributes, local, mode_text, parse_owner, write_file_as};
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::Context;
+use crate::replace::{self, Attributes, Guise};
 use crate::serve::tls;
 
 /// The files of the folder, with their modes. The last one vouches for the others.
@@ -72,6 +73,11 @@ impl Manage for Certificates {
             match fs::read(&path) {
                 Ok(bytes) => {
                     names.insert(name.to_owned(), kept.save(&bytes)?);
+                    let attributes =
+                        Attributes::of(&path).map_err(|error| local("reading", &path, &error))?;
+                    if let Some(attributes) = attributes.filter(|attributes| !attributes.is_empty()) {
+                        names.insert(attributes_of(name), kept.save(&attributes.to_json())?);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(local("reading", &path, &error)),
@@ -102,17 +108,21 @@ impl Manage for Certificates {
                 continue;
             };
             let (mode, owner) = before.state.property(name).and_then(parse_unusual).unwrap_or((mode, None));
-            write_file_of(&path, &kept.read(kept_as)?, mode, owner)?;
+            let attributes = kept_attributes(before.kept.get(&attributes_of(name)), kept)?;
+            let guise = Guise { mode, owner, attributes: Some(attributes) };
+            write_file_as(&path, &kept.read(kept_as)?, &guise)?;
         }
         Ok(Undone::Restored)
     }
 }
 
+/// What a file's attributes are kept as.
+fn attributes_of(name: &str) -> String {
+    format!("{name} attributes")
+}
+
 fn remove(path: &Path) -> Result<(), Failed> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(local("removing", path, &error)),
-        _ => Ok(()),
-    }
+    replace::remove_file(path).map_err(|error| local("removing", path, &error))
 }
 
 /// Mode and owner of a file that somebody has changed: `0640`, `0640 0:999`.

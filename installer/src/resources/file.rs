@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 
 use ferry_model::Digest;
 use ferry_model::event::Task;
@@ -18,11 +18,13 @@ use ferry_model::size::ByteSize;
 use super::unit::reload_if_unit;
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::Context;
+use crate::replace::{self, Attributes, Guise};
 
 /// The longest text that plans show.
 const MAX_TEXT: u64 = 64 << 10;
-/// The name of what a change keeps.
+/// The names of what a change keeps.
 const CONTENT: &str = "content";
+const ATTRIBUTES: &str = "attributes";
 
 impl Manage for File {
     fn wanted(&self) -> State {
@@ -129,6 +131,14 @@ pub(super) fn observe_file(path: &Path, show: bool) -> State {
     let mut properties =
         vec![("sha256", Digest::of(&bytes).hex()), ("mode", mode_text(metadata.permissions().mode()))];
     properties.extend(foreign_owner(&metadata).map(|owner| ("owner", owner)));
+    match Attributes::of(path) {
+        // Who else may read it is as much a right as its mode is; labels are relabelled and notes noted without anybody's asking.
+        Ok(attributes) => {
+            let list = attributes.as_ref().and_then(Attributes::access_list);
+            properties.extend(list.map(|list| ("access list", Digest::of(list).short())));
+        }
+        Err(error) => return unknown(error.to_string()),
+    }
     let state = State::present(properties);
     // What others may not read may hold passwords, and plans and reports are passed around.
     let is_public = metadata.permissions().mode() & 0o004 != 0;
@@ -138,27 +148,43 @@ pub(super) fn observe_file(path: &Path, show: bool) -> State {
     }
 }
 
-/// Keeps a file's bytes, where there is one.
+/// Keeps a file's bytes and attributes, where there is one.
 pub(super) fn keep_file(path: &Path, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(BTreeMap::from([(CONTENT.to_owned(), kept.save(&bytes)?)])),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(local("reading", path, &error)),
+    let mut names = BTreeMap::new();
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+        Err(error) => return Err(local("reading", path, &error)),
+    };
+    names.insert(CONTENT.to_owned(), kept.save(&bytes)?);
+    let attributes = Attributes::of(path).map_err(|error| local("reading", path, &error))?;
+    if let Some(attributes) = attributes.filter(|attributes| !attributes.is_empty()) {
+        names.insert(ATTRIBUTES.to_owned(), kept.save(&attributes.to_json())?);
     }
+    Ok(names)
 }
 
-/// Brings a file back to what it was: its bytes, its owner, its mode, or its absence.
+/// The attributes that were kept under `name`.
+pub(super) fn kept_attributes(name: Option<&String>, kept: &Kept) -> Result<Attributes, Failed> {
+    let Some(name) = name else { return Ok(Attributes::default()) };
+    Attributes::from_json(&kept.read(name)?).ok_or_else(|| {
+        let message = format!("{} holds no attributes", kept.path(name).display());
+        Failed::because(Class::Verification, message)
+    })
+}
+
+/// Brings a file back to what it was: its bytes, its owner, its mode, its attributes, or its absence.
 pub(super) fn restore_file(path: &Path, before: &Before, kept: &Kept) -> Result<(), Failed> {
     let Some(name) = before.kept.get(CONTENT) else {
-        return match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(local("removing", path, &error)),
-            _ => Ok(()),
-        };
+        return replace::remove_file(path).map_err(|error| local("removing", path, &error));
     };
-    let mode =
-        before.state.property("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0o600);
-    let owner = before.state.property("owner").and_then(parse_owner);
-    write_file_of(path, &kept.read(name)?, mode, owner)
+    let mode = before.state.property("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok());
+    let guise = Guise {
+        mode: mode.unwrap_or(0o600),
+        owner: before.state.property("owner").and_then(parse_owner),
+        attributes: Some(kept_attributes(before.kept.get(ATTRIBUTES), kept)?),
+    };
+    write_file_as(path, &kept.read(name)?, &guise)
 }
 
 /// `user:group` in numbers, where a file is another's than this process's.
@@ -174,42 +200,14 @@ pub(super) fn parse_owner(text: &str) -> Option<(u32, u32)> {
     Some((user.parse().ok()?, group.parse().ok()?))
 }
 
-/// Writes a file whole or not at all. One that is there keeps its owner; a link is followed.
+/// Writes a file whole or not at all. One that is there keeps its owner and attributes; a link is followed.
 pub(super) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failed> {
-    write_file_of(path, bytes, mode, None)
+    write_file_as(path, bytes, &Guise::with_mode(mode))
 }
 
-/// The same for a file that shall be `owner`'s (user and group), where that is said.
-pub(super) fn write_file_of(
-    path: &Path,
-    bytes: &[u8],
-    mode: u32,
-    owner: Option<(u32, u32)>,
-) -> Result<(), Failed> {
-    let target: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let written = || -> io::Result<()> {
-        let has_now = || fs::metadata(&target).ok().map(|metadata| (metadata.uid(), metadata.gid()));
-        let owner = owner.or_else(has_now);
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(".ferry-new");
-        let temporary = target.with_file_name(name);
-        // What a killed process left there may have another mode.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        // A new owner clears the bits of setuid and setgid.
-        if let Some((user, group)) = owner {
-            std::os::unix::fs::fchown(&file, Some(user), Some(group))?;
-        }
-        file.set_permissions(fs::Permissions::from_mode(mode & 0o7777))?;
-        file.sync_all()?;
-        fs::rename(&temporary, &target)?;
-        target.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-    };
-    written().map_err(|error| local("writing", path, &error))
+/// The same for a file that shall have all that `guise` says.
+pub(super) fn write_file_as(path: &Path, bytes: &[u8], guise: &Guise) -> Result<(), Failed> {
+    replace::write_file(path, bytes, guise).map_err(|error| local("writing", path, &error))
 }
 
 pub(super) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
@@ -236,6 +234,7 @@ pub(super) fn local(action: &str, path: &Path, error: &io::Error) -> Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replace::testing::{self, ACCESS_LIST};
 
     #[test]
     fn text_that_others_may_not_read_is_not_shown() {
@@ -280,6 +279,30 @@ mod tests {
         for _ in 0..2 {
             restore_file(&path, &before, &kept).unwrap();
             assert_eq!(observe_file(&path, true), state);
+        }
+    }
+
+    #[test]
+    fn attributes_come_back() {
+        let folder = testing::folder();
+        let kept = Kept::in_folder(folder.path().join("kept"));
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        testing::set(&path, "user.note", b"the operator's").unwrap();
+        testing::set(&path, ACCESS_LIST, &testing::access_list(1234, 6)).unwrap();
+        let (state, attributes) = (observe_file(&path, true), testing::of(&path));
+        assert!(state.property("access list").is_some(), "{state}");
+        let before = Before { state: state.clone(), kept: keep_file(&path, &kept).unwrap() };
+        write_file(&path, b"new", 0o600).unwrap();
+        let after = observe_file(&path, true);
+        assert!(testing::of(&path).access_list().is_some(), "whom it lists is still listed");
+        // Whoever changes the list afterwards has changed the file.
+        testing::set(&path, ACCESS_LIST, &testing::access_list(4321, 6)).unwrap();
+        assert_ne!(observe_file(&path, true).property("access list"), after.property("access list"));
+        fs::remove_file(&path).unwrap();
+        for _ in 0..2 {
+            restore_file(&path, &before, &kept).unwrap();
+            assert_eq!((observe_file(&path, true), testing::of(&path)), (state.clone(), attributes.clone()));
         }
     }
 }

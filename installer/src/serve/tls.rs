@@ -1,8 +1,8 @@
 //! Certificates: given ones, or ones that Ferry makes and keeps.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +19,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::ServeError;
+use crate::replace::{self, Guise};
 
 const DAY: u64 = 24 * 60 * 60;
 /// Sites keep an authority for as long as they keep the cluster.
@@ -230,28 +231,12 @@ fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
 }
 
 fn remove(path: &Path) -> Result<(), ServeError> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(error("removing", path)(source)),
-        _ => Ok(()),
-    }
+    replace::remove_file(path).map_err(error("removing", path))
 }
 
 /// Writes a file whole or not at all; a key is never readable by others, not even for a moment.
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), ServeError> {
-    let temporary = path.with_extension("new");
-    let written = || -> io::Result<()> {
-        // What a killed process left there may have another mode.
-        if let Err(error) = fs::remove_file(&temporary)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    written().map_err(error("writing", path))
+    replace::write_file(path, content, &Guise::with_mode(mode)).map_err(error("writing", path))
 }
 
 fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ServeError {

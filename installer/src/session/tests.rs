@@ -21,6 +21,8 @@ use crate::desire::Desire;
 use crate::journal::{Progress, RunFolder, Stop, Undo};
 use crate::observe::observe;
 use crate::plan::plan;
+use crate::replace::Attributes;
+use crate::replace::testing::{self, ACCESS_LIST};
 use crate::report;
 use crate::rollback::rollback;
 use crate::session::{rollback_site, status};
@@ -33,13 +35,15 @@ struct Ground {
 
 impl Ground {
     fn new() -> Self {
-        let ground = Self { folder: tempfile::tempdir().unwrap() };
+        let ground = Self { folder: testing::folder() };
         let site = "apiVersion: ferry/v1\nkind: Site\nname: dc1\n";
         fs::write(ground.path("site.yaml"), site).unwrap();
         fs::write(ground.path("password"), "s3cret-of-the-test\n").unwrap();
         fs::create_dir(ground.path("etc")).unwrap();
         let operators = ground.path("etc/daemon.json");
         fs::write(&operators, "{\n  \"debug\": true\n}\n").unwrap();
+        testing::set(&operators, "user.note", b"ask the operator first").unwrap();
+        testing::set(&operators, ACCESS_LIST, &testing::access_list(1234, 6)).unwrap();
         fs::set_permissions(&operators, fs::Permissions::from_mode(0o604)).unwrap();
         ground
     }
@@ -87,8 +91,8 @@ impl Ground {
         plan(identity(&context), &desire, &observed).unwrap()
     }
 
-    /// Every path below `etc`, with its mode and content. What is random by nature counts by its name alone.
-    fn picture(&self, keep_random: bool) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    /// Every path below `etc`, with its mode, attributes and content. What is random by nature counts by its name alone.
+    fn picture(&self, keep_random: bool) -> BTreeMap<PathBuf, (u32, Attributes, Vec<u8>)> {
         let mut picture = BTreeMap::new();
         let mut folders = vec![self.path("etc")];
         while let Some(folder) = folders.pop() {
@@ -104,7 +108,8 @@ impl Ground {
                 if path.is_dir() {
                     folders.push(path.clone());
                 }
-                picture.insert(path.strip_prefix(self.folder.path()).unwrap().to_owned(), (mode, content));
+                let name = path.strip_prefix(self.folder.path()).unwrap().to_owned();
+                picture.insert(name, (mode, testing::of(&path), content));
             }
         }
         picture
@@ -358,4 +363,31 @@ async fn copies_of_runs_and_cut_off_beginnings_are_no_runs() {
     text.extend_from_slice(&"{\"at\": 2, \"摆".as_bytes()[..13]);
     fs::write(&journal, text).unwrap();
     ground.take_back(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_noted_on_files_stays_with_them_and_comes_back() {
+    let ground = Ground::new();
+    let note = |name: &str| testing::of(&ground.path(name)).access_list().map(<[u8]>::len);
+    let listed = note("etc/daemon.json");
+    assert!(listed.is_some());
+    ground.apply(None).await.unwrap();
+    assert_eq!(note("etc/daemon.json"), listed, "whom it lists is still listed after it was replaced");
+    for name in ["server.key", "ca.crt", "certificates.json"] {
+        let path = ground.path("etc/ferry/tls").join(name);
+        testing::set(&path, "user.note", name.as_bytes()).unwrap();
+        testing::set(&path, ACCESS_LIST, &testing::access_list(4321, 4)).unwrap();
+    }
+    testing::set(&ground.path("etc/ferry/htpasswd"), "user.note", b"mine").unwrap();
+    fs::write(ground.path("password"), "an0ther-of-the-test\n").unwrap();
+    fs::remove_file(ground.path("etc/ferry/tls/server.crt")).unwrap();
+    let before = ground.picture(true);
+    ground.apply(None).await.unwrap();
+    let after = ground.picture(true);
+    for name in ["etc/ferry/htpasswd", "etc/ferry/tls/server.key"] {
+        let (was, is) = (&before[Path::new(name)], &after[Path::new(name)]);
+        assert!(was.2 != is.2 && !is.1.is_empty(), "{name}");
+    }
+    ground.take_back(None).await.unwrap();
+    assert_eq!(ground.picture(true), before);
 }
