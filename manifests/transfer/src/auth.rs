@@ -237,12 +237,12 @@ fn basic_grant(access: &Access, found: Found) -> Result<HeaderValue, Error> {
     }
 }
 
-fn basic_header(user: &str, password: &str) -> HeaderValue {
+pub(crate) fn basic_header(user: &str, password: &str) -> HeaderValue {
     let text = format!("Basic {}", BASE64.encode(format!("{user}:{password}")));
     secret_header(&text).expect("base64 is fit for a header")
 }
 
-fn secret_header(text: &str) -> Option<HeaderValue> {
+pub(crate) fn secret_header(text: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(text).ok()?;
     header.set_sensitive(true);
     Some(header)

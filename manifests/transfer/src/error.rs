@@ -6,7 +6,7 @@ use std::time::Duration;
 use ferry_model::Digest;
 use ferry_model::failure::{Class, Failure};
 
-use crate::{SafeUrl, SourceError};
+use crate::{BkrepoError, HelmRepositoryError, SafeUrl, SourceError};
 
 /// Why moving something failed.
 #[derive(Debug, thiserror::Error)]
@@ -234,6 +234,12 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// bkrepo says no.
+    #[error(transparent)]
+    Bkrepo(Box<BkrepoError>),
+    /// A helm repository says no.
+    #[error(transparent)]
+    HelmRepository(Box<HelmRepositoryError>),
     /// No docker daemon can be used.
     #[error("cannot use the docker daemon at {host}: {reason}")]
     Daemon {
@@ -265,7 +271,7 @@ pub enum TlsProblem {
 }
 
 /// What the other side said, ready to stand behind our own words.
-fn said(message: &str) -> String {
+pub(crate) fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
@@ -275,6 +281,8 @@ impl Error {
         match self {
             Self::NotFound { .. } => Some(404),
             Self::UploadTooLarge { .. } => Some(413),
+            Self::Bkrepo(error) => Some(error.status),
+            Self::HelmRepository(error) => Some(error.status),
             Self::Denied { status, .. }
             | Self::Overloaded { status, .. }
             | Self::Server { status, .. }
@@ -334,6 +342,8 @@ impl Failure for Error {
             | Self::Schema1 { .. }
             | Self::Insecure { .. }
             | Self::UploadTooLarge { .. } => Class::Protocol,
+            Self::Bkrepo(error) => error.class(),
+            Self::HelmRepository(error) => error.class(),
             Self::Token { source, .. } => source.class(),
             Self::Source { source, .. } => source.class(),
         }
@@ -343,6 +353,8 @@ impl Failure for Error {
         let hint = match self {
             Self::Denied { help, .. } => return help.clone(),
             Self::Source { source, .. } => return source.hints(),
+            Self::Bkrepo(error) => return error.hints(),
+            Self::HelmRepository(error) => return error.hints(),
             Self::Token { source, .. } => {
                 let mut hints = source.hints();
                 if let Self::Connect { host, .. } = source.as_ref() {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oci_distribution::errors::OciEnvelope;
 use url::Url;
 
@@ -30,8 +30,25 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Payload<'a>,
     pub(crate) access: &'a Access,
+    pub(crate) identity: Identity,
+    /// What an interface itself means by an answer that says no: by its status and the beginning of its body. `None`
+    /// where the status says it all.
+    pub(crate) explain: Option<Explain<'a>>,
     /// How much longer than otherwise the answer may take, once all is sent.
     pub(crate) patience: Duration,
+}
+
+/// Reads an answer that says no.
+pub(crate) type Explain<'a> = &'a (dyn Fn(u16, &[u8]) -> Option<Error> + Sync);
+
+/// How a request shows who we are.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// As the challenge of a 401 asks for it.
+    AsAsked,
+    /// By this header from the first request on, or not at all. There is no second thing to show, so a 401 is final and
+    /// costs no second body.
+    Given(Option<HeaderValue>),
 }
 
 /// What a request carries. It can be sent more than once: after a 401, after a redirect.
@@ -51,7 +68,7 @@ pub(crate) struct Reply {
 impl<'a> Call<'a> {
     pub(crate) fn new(method: Method, url: Url, access: &'a Access) -> Self {
         let (headers, body, patience) = (HeaderMap::new(), Payload::Empty, Duration::ZERO);
-        Self { method, url, headers, body, access, patience }
+        Self { method, url, headers, body, access, identity: Identity::AsAsked, explain: None, patience }
     }
 
     pub(crate) fn header(mut self, name: header::HeaderName, value: header::HeaderValue) -> Self {
@@ -61,6 +78,16 @@ impl<'a> Call<'a> {
 
     pub(crate) fn body(mut self, body: Payload<'a>) -> Self {
         self.body = body;
+        self
+    }
+
+    pub(crate) fn identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    pub(crate) fn explain(mut self, explain: Explain<'a>) -> Self {
+        self.explain = Some(explain);
         self
     }
 
@@ -139,6 +166,13 @@ impl Client {
     }
 
     async fn send_with_grants(&self, call: &Call<'_>) -> Result<reqwest::Response, Error> {
+        if let Identity::Given(_) = call.identity {
+            let response = self.exchange(call, None).await?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            return Err(self.failure(response, Some(call)).await);
+        }
         let mut grant = self.authenticator().grant(call.access, self).await?;
         let mut response = self.exchange(call, grant.as_ref()).await?;
         let mut renewals = 0;
@@ -164,7 +198,7 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(self.failure(response, Some(call.access)).await)
+        Err(self.failure(response, Some(call)).await)
     }
 
     /// Sends `call` and follows redirects. Who we are is shown to the origin alone.
@@ -173,8 +207,12 @@ impl Client {
         for _ in 0..=MAX_REDIRECTS {
             let mut request = reqwest::Request::new(call.method.clone(), url.clone());
             *request.headers_mut() = call.headers.clone();
-            if let Some(grant) = grant.filter(|_| same_origin(&url, &call.access.origin)) {
-                request.headers_mut().insert(header::AUTHORIZATION, grant.header.clone());
+            let shown = match &call.identity {
+                Identity::AsAsked => grant.map(|grant| &grant.header),
+                Identity::Given(header) => header.as_ref(),
+            };
+            if let Some(header) = shown.filter(|_| same_origin(&url, &call.access.origin)) {
+                request.headers_mut().insert(header::AUTHORIZATION, header.clone());
             }
             let response = self.transmit(request, &call.body, call.patience).await?;
             let Some(target) = redirect(&response, &call.method)? else { return Ok(response) };
@@ -255,15 +293,19 @@ impl Client {
     }
 
     /// What an answer other than 2xx means.
-    async fn failure(&self, response: reqwest::Response, access: Option<&Access>) -> Error {
+    async fn failure(&self, response: reqwest::Response, call: Option<&Call<'_>>) -> Error {
         let (url, status) = (response.url().into(), response.status().as_u16());
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|value| retry::parse_retry_after(value, SystemTime::now()));
-        let message = read_message(&self.error_body(response).await);
+        let body = self.error_body(response).await;
+        if let Some(error) = call.and_then(|call| call.explain?(status, &body)) {
+            return error;
+        }
+        let message = read_message(&body);
         match status {
             404 | 410 => Error::NotFound { url, message },
             401 | 403 | 407 => {
-                let help = access.map(|access| auth::help(access, None)).unwrap_or_default();
+                let help = call.map(|call| auth::help(call.access, None)).unwrap_or_default();
                 Error::Denied { url, status, message, help }
             }
             429 | 503 => Error::Overloaded { url, status, message, retry_after },

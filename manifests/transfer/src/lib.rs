@@ -16,10 +16,14 @@
 //! client is not used: it hides `Retry-After`, the status of a range request and the position of an upload, and knows
 //! no stall timer.
 //!
+//! BlueKing's artifact repository (`bkrepo`) and the upload interfaces of helm repositories (`helm_repository`) use the
+//! same steps: who we are is said with each request, and each refusal is read by its status and its code together.
+//!
 //! What this crate does not do: decide what to move, read or write files, print.
 #![deny(missing_docs)]
 
 mod auth;
+mod bkrepo;
 mod bridge;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -29,6 +33,7 @@ mod docker;
 mod download;
 mod error;
 mod exchange;
+mod helm_repository;
 mod json;
 mod limits;
 mod look;
@@ -39,10 +44,15 @@ mod trust;
 mod upload;
 mod url;
 
+pub use bkrepo::{
+    Bkrepo, BkrepoError, BkrepoLogin, BkrepoProblem, Blocks, Created, FileUpload, Listing, NewRepository,
+    Node, OnUploadId, Overwrite, RepositoryInfo, Uploaded,
+};
 pub use client::{CaFile, Client, Login, Options, Probe};
 pub use docker::{Bind, ContainerSpec, ContainerState, Daemon, DaemonVersion, Network, Port, Restart};
 pub use download::{Expected, Resume, Sink};
 pub use error::{Error, TlsProblem};
+pub use helm_repository::{ChartArchive, Charts, HelmRepository, HelmRepositoryError, HelmRepositoryProblem};
 pub use look::{Look, PushProbe};
 pub use manifest::{Descriptor, Parsed};
 pub use registry::{Quota, RawManifest, Repository, referrers_tag};

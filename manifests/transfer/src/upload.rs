@@ -20,7 +20,7 @@ use crate::exchange::{Call, Payload, Reply};
 use crate::limits::Host;
 use crate::registry::CONTENT_DIGEST;
 use crate::url::follow_location;
-use crate::{Error, Repository};
+use crate::{Client, Error, Repository};
 
 /// Where the bytes of an upload come from. Blocking: it is called on a thread of its own.
 pub trait BlobSource: Send + Sync {
@@ -82,11 +82,11 @@ const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-leng
 /// Pieces after a failure of the connection: small enough to lose, large enough not to be many.
 const PIECE: u64 = 16 << 20;
 /// How often an upload begins anew because the registry has lost it or mixed it up.
-const MAX_FRESH_STARTS: u32 = 3;
-/// The slowest that a registry may move what it got to where it belongs, in bytes a second.
+pub(crate) const MAX_FRESH_STARTS: u32 = 3;
+/// The slowest that a server may move what it got to where it belongs, in bytes a second.
 const SLOWEST_COMMIT: u64 = 10 << 20;
 /// The smallest piece that is tried when larger ones are refused.
-const SMALLEST_PIECE: u64 = 256 << 10;
+pub(crate) const SMALLEST_PIECE: u64 = 256 << 10;
 
 impl Repository {
     /// Makes a blob of the repository `from`, of the same registry, one of this repository's too. `false` where the
@@ -366,7 +366,7 @@ impl Upload<'_> {
 
     /// How long the registry may take over `length` bytes that it has.
     fn commit_time(&self, length: u64) -> Duration {
-        Duration::from_secs(length / SLOWEST_COMMIT).min(self.repository.client.options().commit_timeout)
+        self.repository.client.commit_time(length)
     }
 
     fn largest_body(&self) -> u64 {
@@ -375,6 +375,13 @@ impl Upload<'_> {
 
     fn host(&self) -> Arc<Host> {
         self.repository.client.host(&self.access.origin)
+    }
+}
+
+impl Client {
+    /// How long a server may take to move `length` bytes that it has got to where they belong.
+    pub(crate) fn commit_time(&self, length: u64) -> Duration {
+        Duration::from_secs(length / SLOWEST_COMMIT).min(self.options().commit_timeout)
     }
 }
 
