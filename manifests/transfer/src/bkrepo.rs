@@ -26,7 +26,6 @@ use url::Url;
 use crate::auth::{Access, basic_header, secret_header};
 use crate::client::web_access;
 use crate::exchange::{Call, Identity, Payload};
-use crate::url::host_and_port;
 use crate::{Client, Error, HelmRepository};
 
 use answer::Subject;
@@ -167,27 +166,25 @@ impl Client {
         let path = base.path().trim_end_matches('/');
         let path = path.strip_suffix("/generic").unwrap_or(path).to_owned();
         base.set_path(&path);
-        let (header, user) = show(login, &base)?;
+        let reason = "the user that the platform account acts for cannot be a user's name";
+        let (header, user) = show(login)
+            .ok_or_else(|| Subject::of(&base).error(0, None, BkrepoProblem::Unauthenticated, reason))?;
         let (client, blocks) = (self.clone(), Blocks::default());
         Ok(Bkrepo(Arc::new(Inner { client, base, access, identity: Identity::Given(header), user, blocks })))
     }
 }
 
-/// The headers that say who we are.
-fn show(login: BkrepoLogin, base: &Url) -> Result<(Option<HeaderValue>, Option<HeaderValue>), Error> {
+/// The headers that say who we are. `None` where they cannot be made.
+fn show(login: BkrepoLogin) -> Option<(Option<HeaderValue>, Option<HeaderValue>)> {
     use base64::Engine as _;
-    match login {
-        BkrepoLogin::Anonymous => Ok((None, None)),
-        BkrepoLogin::Basic { user, password } => Ok((Some(basic_header(&user, &password)), None)),
+    Some(match login {
+        BkrepoLogin::Anonymous => (None, None),
+        BkrepoLogin::Basic { user, password } => (Some(basic_header(&user, &password)), None),
         BkrepoLogin::Platform { access_key, secret_key, user } => {
             let keys = base64::engine::general_purpose::STANDARD.encode(format!("{access_key}:{secret_key}"));
-            let user = HeaderValue::from_str(&user).map_err(|_| Error::Url {
-                url: host_and_port(base),
-                reason: "the user that its platform account acts for is not fit for a header".to_owned(),
-            })?;
-            Ok((secret_header(&format!("Platform {keys}")), Some(user)))
+            (secret_header(&format!("Platform {keys}")), Some(HeaderValue::from_bytes(user.as_bytes()).ok()?))
         }
-    }
+    })
 }
 
 impl Bkrepo {
@@ -278,16 +275,47 @@ impl Bkrepo {
         }
     }
 
-    /// Deletes a file, or a folder with all that is in it. `false` where there was nothing.
+    /// Removes a repository in which no files are ([`BkrepoProblem::NotEmpty`] otherwise). `false` where there was none.
+    pub async fn delete_repository(&self, repository: &RepositoryName) -> Result<bool, Error> {
+        let mut url =
+            self.url(&["repository", "api", "repo", "delete", &repository.project, &repository.name], "");
+        url.set_query(Some("forced=false"));
+        self.remove(url, &self.subject_in(repository, "")).await
+    }
+
+    /// Deletes a file, or a folder in which no files are ([`BkrepoProblem::NotEmpty`] otherwise). `false` where there was
+    /// nothing.
     pub async fn delete(&self, repository: &RepositoryName, path: &str) -> Result<bool, Error> {
+        self.delete_through(&["generic"], repository, path).await
+    }
+
+    /// Deletes a folder with all that is in it. `false` where there was nothing.
+    pub async fn delete_folder(&self, repository: &RepositoryName, path: &str) -> Result<bool, Error> {
+        self.delete_through(&["repository", "api", "node", "delete"], repository, path).await
+    }
+
+    async fn delete_through(
+        &self,
+        service: &[&str],
+        repository: &RepositoryName,
+        path: &str,
+    ) -> Result<bool, Error> {
         let path = path::normalize(path).map_err(|reason| self.bad_path(repository, path, reason))?;
         if path == "/" {
             return Err(self.bad_path(repository, &path, "the whole repository is never deleted"));
         }
-        let url = self.url(&["generic", &repository.project, &repository.name], &path);
-        match self.ask::<Value>(Method::DELETE, url, None, &self.subject_in(repository, &path)).await {
+        let url = self.url(&[service, &[&repository.project, &repository.name]].concat(), &path);
+        self.remove(url, &self.subject_in(repository, &path)).await
+    }
+
+    async fn remove(&self, url: Url, subject: &Subject) -> Result<bool, Error> {
+        let is_gone = |problem| {
+            use BkrepoProblem::{NoNode, NoProject, NoRepository};
+            matches!(problem, Some(NoNode | NoProject | NoRepository))
+        };
+        match self.ask::<Value>(Method::DELETE, url, None, subject).await {
             Ok(_) => Ok(true),
-            Err(error) if problem(&error) == Some(BkrepoProblem::NoNode) => Ok(false),
+            Err(error) if is_gone(problem(&error)) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -305,13 +333,7 @@ impl Bkrepo {
     }
 
     fn subject(&self) -> Subject {
-        Subject {
-            server: self.0.base.clone(),
-            project: String::new(),
-            repository: String::new(),
-            path: String::new(),
-            making: false,
-        }
+        Subject::of(&self.0.base)
     }
 
     fn subject_in(&self, repository: &RepositoryName, path: &str) -> Subject {

@@ -9,6 +9,7 @@ mod form;
 mod index;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ferry_model::Digest;
@@ -31,6 +32,16 @@ pub use index::Charts;
 
 /// On whose behalf a platform account of bkrepo acts.
 const USER: HeaderName = HeaderName::from_static("x-bkrepo-uid");
+/// The pauses before each look at what became of an upload.
+const CONFIRM: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 /// What charts are found by.
 const INDEX: &str = "index.yaml";
 /// The most that an index may take: large ones have tens of megabytes.
@@ -136,16 +147,18 @@ impl HelmRepository {
     /// The digest of one chart's version, if it is there.
     pub async fn chart(&self, name: &str, version: &str) -> Result<Option<Digest>, Error> {
         let Some(answer) = self.ask(Method::GET, name, version).await? else { return Ok(None) };
+        if let Some(digest) = index::read_version(&answer) {
+            return Ok(Some(digest));
+        }
         let subject = format!("{name} {version}");
-        let digest = index::read_version(&answer).ok_or_else(|| {
-            self.error(
-                &subject,
-                200,
-                HelmRepositoryProblem::NotARepository,
-                "it does not say the chart's digest".into(),
-            )
-        })?;
-        Ok(Some(digest))
+        match self.charts().await?.find(name, version) {
+            Some(Some(digest)) => Ok(Some(digest)),
+            Some(None) => {
+                let reason = "it does not say the archive's digest";
+                Err(self.error(&subject, 200, HelmRepositoryProblem::NotARepository, reason.to_owned()))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Deletes one version of a chart. `false` where there was none.
@@ -160,6 +173,7 @@ impl HelmRepository {
         loop {
             let Err(error) = self.post(chart, task).await else {
                 task.reset(chart.size);
+                self.confirm(chart).await?;
                 return Ok(Uploaded::Sent);
             };
             let exists = matches!(&error, Error::HelmRepository(error) if error.problem == HelmRepositoryProblem::Exists);
@@ -176,6 +190,23 @@ impl HelmRepository {
             }
             task.reset(0);
         }
+    }
+
+    /// Whether it shows what was sent. Repositories make their indexes behind our back, so a moment is left to them.
+    async fn confirm(&self, chart: &ChartArchive<'_>) -> Result<(), Error> {
+        let mut found = None;
+        for pause in CONFIRM {
+            tokio::time::sleep(pause).await;
+            found = self.chart(chart.name, chart.version).await?;
+            if found == Some(chart.digest) {
+                return Ok(());
+            }
+        }
+        let url = (&self.upload_url().await?).into();
+        Err(match found {
+            Some(actual) => Error::WrongDigest { url, expected: chart.digest, actual },
+            None => Error::Protocol { url, reason: "it took the chart and does not show it".to_owned() },
+        })
     }
 
     async fn post(&self, chart: &ChartArchive<'_>, task: &Task) -> Result<(), Error> {
@@ -209,7 +240,10 @@ impl HelmRepository {
         };
         let url = self.url(&format!("{charts}/{}/{}", segment(name), segment(version)));
         let subject = format!("{name} {version}");
-        let explain = |status, body: &[u8]| self.explain(&subject, status, body);
+        let explain = |status, body: &[u8]| match status {
+            404 | 410 => None,
+            _ => self.explain(&subject, status, body),
+        };
         let call = self.call(method, url, &explain);
         match self.0.client.request_bytes(&call, MOST).await {
             Ok((_, body)) => Ok(Some(body)),
@@ -235,8 +269,9 @@ impl HelmRepository {
                         self.charts().await?;
                     }
                     let context = self.0.context.get().map_or("", String::as_str);
-                    let rest = path.strip_prefix(context).unwrap_or(path);
-                    let context = if rest.len() < path.len() { context } else { "" };
+                    let below =
+                        path.strip_prefix(context).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+                    let (context, rest) = below.map_or(("", path), |rest| (context, rest));
                     format!("{context}/api{}/charts", rest.trim_end_matches('/'))
                 }
             },
@@ -264,7 +299,7 @@ impl HelmRepository {
 
     /// Reads an answer that says no. `None` where the status says it all.
     fn explain(&self, subject: &str, status: u16, body: &[u8]) -> Option<Error> {
-        let problem = HelmRepositoryProblem::of(status, subject)?;
+        let problem = HelmRepositoryProblem::of(status)?;
         Some(self.error(subject, status, problem, error::message(body)))
     }
 

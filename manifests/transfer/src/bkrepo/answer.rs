@@ -74,6 +74,12 @@ impl From<Row> for Node {
 }
 
 impl Subject {
+    /// The server as a whole.
+    pub(super) fn of(server: &Url) -> Self {
+        let (project, repository, path) = Default::default();
+        Self { server: server.clone(), project, repository, path, making: false }
+    }
+
     /// Reads a good answer: its `data`, unless its code says that it is not good after all.
     pub(super) fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<Option<T>, Error> {
         let not_bkrepo = || self.error(200, None, BkrepoProblem::NotBkrepo, "");

@@ -6,13 +6,16 @@
 //! and the file that came of it with what it shall be.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ferry_model::Digest;
 use ferry_model::digest::Hasher;
+use ferry_model::failure::Failure as _;
 use http::{HeaderName, HeaderValue, Method, header};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::answer;
 use super::upload::{OVERWRITE, Overwrite, Upload, Uploaded, may_divide};
@@ -24,6 +27,9 @@ use crate::{BlobSource, ChunkReader, Error, SourceError};
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("x-bkrepo-upload-id");
 const SEQUENCE: HeaderName = HeaderName::from_static("x-bkrepo-sequence");
+
+/// How often a file is looked for that is being put together.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What goes up in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,8 +158,24 @@ impl Upload<'_> {
             self.abort(&current.id).await;
             return Ok(());
         }
-        self.finish(&current.id).await?;
+        match self.finish(&current.id).await {
+            Err(error) if error.class().is_retryable() => self.wait_for_file(error).await?,
+            finished => finished?,
+        }
         self.verify(self.node().await?)
+    }
+
+    /// The gateway may give up before bkrepo has put a large file together. Asking again for that would have it done
+    /// twice.
+    async fn wait_for_file(&self, error: Error) -> Result<(), Error> {
+        let deadline = Instant::now() + self.bkrepo.0.client.commit_time(self.file.size);
+        while Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+            if self.look().await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(error)
     }
 
     async fn begin(&self) -> Result<Session, Error> {

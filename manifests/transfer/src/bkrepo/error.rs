@@ -54,6 +54,9 @@ pub enum BkrepoProblem {
     /// A folder lies where the file belongs, or a file where one of its folders does.
     #[error("a folder lies in the file's place, or a file in the place of one of its folders")]
     InTheWay,
+    /// Files are in what shall be removed.
+    #[error("files are in it")]
+    NotEmpty,
     /// What arrived is not what was announced.
     #[error("what bkrepo received is not what was sent")]
     WrongDigest,
@@ -94,6 +97,7 @@ impl BkrepoProblem {
             (_, Some(251_003)) => Self::WrongDigest,
             (_, Some(251_004)) => Self::NoProject,
             (_, Some(251_006)) => Self::NoRepository,
+            (_, Some(251_008 | 251_009)) => Self::NotEmpty,
             (_, Some(251_010)) => Self::NoNode,
             (_, Some(251_011)) => Self::BadPath,
             (_, Some(251_013)) => Self::InTheWay,
@@ -119,6 +123,7 @@ impl Failure for BkrepoError {
             BkrepoProblem::NotBkrepo
             | BkrepoProblem::Exists
             | BkrepoProblem::InTheWay
+            | BkrepoProblem::NotEmpty
             | BkrepoProblem::QuotaExceeded
             | BkrepoProblem::TooLarge
             | BkrepoProblem::Other => Class::Protocol,
@@ -160,7 +165,9 @@ impl Failure for BkrepoError {
                 "raise the limit of the ingress (nginx.ingress.kubernetes.io/proxy-body-size) or of bkrepo's gateway (client_max_body_size)".to_owned()
             }
             BkrepoProblem::UploadForgotten => "run the same command again: the upload begins anew".to_owned(),
-            BkrepoProblem::NoNode | BkrepoProblem::BadPath | BkrepoProblem::Other => return Vec::new(),
+            BkrepoProblem::NotEmpty | BkrepoProblem::NoNode | BkrepoProblem::BadPath | BkrepoProblem::Other => {
+                return Vec::new();
+            }
         };
         vec![hint]
     }

@@ -50,15 +50,14 @@ pub enum HelmRepositoryProblem {
 }
 
 impl HelmRepositoryProblem {
-    /// What a status means. `None` for what may pass by itself, and for what is not there.
-    pub(super) fn of(status: u16, subject: &str) -> Option<Self> {
+    /// What a status means. `None` for what may pass by itself.
+    pub(super) fn of(status: u16) -> Option<Self> {
         Some(match status {
             401 => Self::Unauthenticated,
             403 => Self::Denied,
             409 => Self::Exists,
             413 => Self::TooLarge,
-            404 | 405 if subject == super::INDEX => Self::NotARepository,
-            405 => Self::NotARepository,
+            404 | 405 | 410 => Self::NotARepository,
             400 | 422 => Self::Other,
             _ => return None,
         })
