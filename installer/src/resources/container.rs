@@ -20,7 +20,7 @@ use ferry_model::report::Failed;
 use ferry_transfer::{Bind, ContainerSpec, ContainerState, Daemon, Network, Port, Restart};
 
 use self::engine::{MANAGED, inspect, is_own, own, remove, runs_on, short, stop};
-use super::daemon_image::daemon;
+use super::daemon_image::{daemon, known_id};
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::Context;
 use crate::htpasswd::{self, Htpasswd};
@@ -124,7 +124,8 @@ async fn look(container: &Container, context: &Context) -> Result<State, Failed>
     let Some(found) = own(&daemon, &container.name).await? else { return Ok(State::Absent) };
     let spec = found.labels.get(SPEC).map_or("unknown", String::as_str);
     let running = if found.running { "yes" } else { "no" };
-    let mut properties = vec![("image", found.image_id.as_str()), ("running", running), ("spec", spec)];
+    let image = known_id(found.image_id.clone(), container.config, &container.manifests);
+    let mut properties = vec![("image", image.as_str()), ("running", running), ("spec", spec)];
     if !container.secrets.is_empty() {
         let fit = knows(&found, &secrets(container, context).await?);
         properties.push(("secrets", if fit { "as in the site file" } else { "others" }));
@@ -145,7 +146,8 @@ async fn secrets(container: &Container, context: &Context) -> Result<BTreeMap<St
 /// Whether a container was made from this.
 fn fits(container: &Container, found: &ContainerState, secrets: &BTreeMap<String, String>) -> bool {
     found.labels.get(SPEC) == Some(&digest(container).hex())
-        && found.image_id == container.config.to_string()
+        && known_id(found.image_id.clone(), container.config, &container.manifests)
+            == container.config.to_string()
         && (secrets.is_empty() || knows(found, secrets))
 }
 
@@ -219,9 +221,10 @@ async fn bring_back(container: &Container, daemon: &Daemon, id: &str, ran: bool)
     Ok(Undone::Restored)
 }
 
-/// What a container is made from, secrets by where they are.
+/// What a container is made from, secrets by where they are. The same image may come under another manifest next time.
 fn digest(container: &Container) -> Digest {
-    Digest::of(&serde_json::to_vec(container).expect("texts, numbers and lists can be written as JSON"))
+    let container = Container { manifests: Vec::new(), ..container.clone() };
+    Digest::of(&serde_json::to_vec(&container).expect("texts, numbers and lists can be written as JSON"))
 }
 
 /// A digest of all secrets: a hash for passwords takes no more than 72 bytes.

@@ -1,8 +1,15 @@
 //! Images in a docker daemon, out of the bundle and by its own API: no registry and no docker program is needed.
+//!
+//! An image's id is the digest of its config; where docker keeps images as containerd does, it is that of the manifest, or of the
+//! index above it. Both are known from the bundle, and whichever docker has, the config's stands for it in states and plans.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ferry_model::Digest;
 use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::Before;
@@ -12,7 +19,7 @@ use ferry_transfer::{Daemon, Options};
 
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::Context;
-use crate::export::{docker_archive, find_image};
+use crate::export::{Choice, docker_archive, find_image, oci_archive};
 
 /// The name of what is kept where the daemon had the image already.
 const PRESENT: &str = "image";
@@ -51,23 +58,27 @@ impl Manage for DaemonImage {
     }
 
     async fn keep(&self, _context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
-        let id = self.config.to_string();
-        Ok(match daemon(&self.daemon)?.image_id(&id).await.map_err(|error| Failed::new(&error))? {
+        Ok(match here(self, &daemon(&self.daemon)?).await? {
             Some(id) => BTreeMap::from([(PRESENT.to_owned(), kept.save(id.as_bytes())?)]),
             None => BTreeMap::new(),
         })
     }
 
     async fn apply(&self, context: &Context, _action: Action, task: &Task) -> Result<(), Failed> {
-        let (daemon, id) = (daemon(&self.daemon)?, self.config.to_string());
-        if daemon.image_id(&id).await.map_err(|error| Failed::new(&error))?.is_some() {
+        let daemon = daemon(&self.daemon)?;
+        if let Some(id) = here(self, &daemon).await? {
             return tag(&daemon, &id, &self.tag).await;
         }
         let bundle = context.bundle()?;
         let image = find_image(bundle.catalog(), &self.image.to_string());
         let image = image.map_err(|error| Failed::new(&error))?;
-        let tags = std::slice::from_ref(&self.tag);
-        let archive = docker_archive(bundle, image, None, tags).map_err(|error| Failed::new(&error))?;
+        let archive = if daemon.keeps_manifests().await.map_err(|error| Failed::new(&error))? {
+            // With the other format containerd makes up a manifest, whose digest nobody knows beforehand.
+            oci_archive(bundle, image, &Choice::Host, Some(&self.tag))
+        } else {
+            docker_archive(bundle, image, None, std::slice::from_ref(&self.tag))
+        };
+        let archive = archive.map_err(|error| Failed::new(&error))?;
         let size = archive.size();
         daemon.load(Arc::new(archive), size, task).await.map(drop).map_err(|error| Failed::new(&error))
     }
@@ -124,7 +135,23 @@ pub(super) fn daemon(host: &str) -> Result<Daemon, Failed> {
 
 /// What the tag names now.
 async fn named(image: &DaemonImage) -> Result<Option<String>, Failed> {
-    daemon(&image.daemon)?.image_id(&image.tag).await.map_err(|error| Failed::new(&error))
+    let id = daemon(&image.daemon)?.image_id(&image.tag).await.map_err(|error| Failed::new(&error))?;
+    Ok(id.map(|id| known_id(id, image.config, &image.manifests)))
+}
+
+/// The image under an id that docker has it by, whatever its names.
+async fn here(image: &DaemonImage, daemon: &Daemon) -> Result<Option<String>, Failed> {
+    for id in std::iter::once(&image.config).chain(&image.manifests).map(ToString::to_string) {
+        if daemon.image_id(&id).await.map_err(|error| Failed::new(&error))?.is_some() {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// An id of docker's; the config's digest, if it is any of those that the image can have.
+pub(super) fn known_id(id: String, config: Digest, manifests: &[Digest]) -> String {
+    if manifests.iter().any(|digest| digest.to_string() == id) { config.to_string() } else { id }
 }
 
 async fn tag(daemon: &Daemon, id: &str, name: &str) -> Result<(), Failed> {

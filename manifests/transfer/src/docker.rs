@@ -66,7 +66,8 @@ impl Daemon {
         Ok(Self { client: Client::on_socket(socket.as_ref(), options)?, host, version: Arc::default() })
     }
 
-    /// The image's id (its config's digest, as a text); `None` where there is no such image.
+    /// The image's id, as a text: its config's digest, or that of its manifest or index where the daemon
+    /// [keeps manifests](Self::keeps_manifests). `None` where there is no such image.
     pub async fn image_id(&self, name: &str) -> Result<Option<String>, Error> {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "PascalCase")]

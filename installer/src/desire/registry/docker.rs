@@ -92,6 +92,7 @@ impl RegistryContainer<'_> {
             name: self.name.to_owned(),
             image: image.tag.clone(),
             config: image.config,
+            manifests: image.manifests.clone(),
             // Images begin with the program itself or with a script before it; this suits both.
             command: vec!["serve".to_owned(), CONFIG.to_owned()],
             // registry:3 looks for a collector of traces unless it is told that there is none.
@@ -127,10 +128,14 @@ impl RegistryContainer<'_> {
             let blob = ground.catalog.blobs.iter().find(|blob| blob.digest == *digest);
             blob.map_or(0, |blob| blob.size)
         };
+        // Loaded it is known by its manifest; pulled, by what its name led to.
+        let mut manifests = vec![manifest.digest, image.digest];
+        manifests.dedup();
         Ok(DaemonImage {
             daemon: self.daemon.to_owned(),
             image: image.reference.clone(),
             config,
+            manifests,
             size: manifest.blobs.iter().map(size).sum(),
             tag: site_name(ground, image, &config),
         })

@@ -10,6 +10,7 @@ fn container() -> Container {
         name: "ferry-registry".into(),
         image: "registry.corp:5000/library/registry:2".into(),
         config: Digest::of(b"config"),
+        manifests: vec![Digest::of(b"manifest"), Digest::of(b"index")],
         command: vec!["serve".into()],
         environment: BTreeMap::new(),
         secrets: BTreeMap::from([("PASSWORD".to_owned(), SecretSource::Environment("REMOTE".into()))]),
@@ -61,6 +62,13 @@ fn another_spec_image_or_secret_does_not_fit() {
     assert!(!fits(&elsewhere, &running, &one));
     let newer = ContainerState { image_id: Digest::of(b"newer").to_string(), ..running.clone() };
     assert!(!fits(&container, &newer, &one));
+    // As docker with containerd's image store has it: the manifest's digest, or the index's.
+    for known in [b"manifest".as_slice(), b"index"] {
+        let known = ContainerState { image_id: Digest::of(known).to_string(), ..running.clone() };
+        assert!(fits(&container, &known, &one));
+    }
+    let repacked = Container { manifests: vec![Digest::of(b"other manifest")], ..container.clone() };
+    assert!(fits(&repacked, &running, &one), "the image is the same");
     let unlabelled = found(BTreeMap::new());
     assert!(!fits(&container, &unlabelled, &one) && !is_own(&unlabelled));
 }

@@ -132,6 +132,9 @@ pub struct DaemonImage {
     pub image: ImageReference,
     /// The digest of the image's config, which is its id.
     pub config: Digest,
+    /// The digests that docker has for its id where it keeps images as containerd does: of the manifest, and of the index above it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<Digest>,
     /// Bytes of its config and layers.
     pub size: u64,
     /// What the daemon shall call it.
@@ -150,6 +153,9 @@ pub struct Container {
     pub image: String,
     /// The digest of that image's config, which is its id.
     pub config: Digest,
+    /// The digests that docker has for that image's id where it keeps images as containerd does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<Digest>,
     /// What it is started with.
     pub command: Vec<String>,
     /// Environment variables.

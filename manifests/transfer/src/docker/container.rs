@@ -21,7 +21,7 @@ pub struct ContainerState {
     pub name: String,
     /// The name that its image was asked for by.
     pub image: String,
-    /// Its image's id: the digest of the config, as a text.
+    /// Its image's id, as [`Daemon::image_id`] has it.
     pub image_id: String,
     /// Whether it runs. One that ends again and again does not, while it waits for its next start.
     pub running: bool,

@@ -133,13 +133,16 @@ fn everything_is_there_before_the_container_which_takes_up_what_it_reads() {
 
 #[test]
 fn the_image_is_the_one_for_this_machine() {
-    for (platform, name, size) in
-        [("linux/amd64", "config of amd64", 43), ("linux/arm64", "config of arm64", 605)]
-    {
+    for (platform, name, manifest, size) in [
+        ("linux/amd64", "config of amd64", "amd64", 43),
+        ("linux/arm64", "config of arm64", "arm64", 605),
+    ] {
         let desire = try_desire("  docker: {}\n", platform).unwrap();
         let image = daemon_image(&desire);
         assert_eq!((image.config, image.size), (digest(name), size));
-        assert_eq!(container(&desire).config, image.config);
+        assert_eq!(image.manifests, [digest(manifest), digest("index")]);
+        let container = container(&desire);
+        assert_eq!((container.config, &container.manifests), (image.config, &image.manifests));
     }
     let error = try_desire("  docker: {}\n", "linux/s390x").unwrap_err();
     assert!(error.to_string().contains("linux/s390x"), "{error}");
