@@ -1,6 +1,7 @@
 //! What `plan`, `apply`, `status` and `rollback` do, from end to end: the order in which the stages run, and what one run leaves
 //! for the next.
 
+mod again;
 mod drift;
 mod status;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ferry_model::journal::JournalEvent;
 use ferry_model::plan::{Desired, Endpoint, Identity, Plan, Resource};
 use ferry_model::report::Check;
 
@@ -65,12 +67,9 @@ pub async fn apply_site(
     let state = context.site.state_folder();
     let _lock = SiteLock::take(&state)?;
     let desire = desire(context.bundle()?.catalog(), &context.site, facts)?;
-    if let Some(run) = unfinished(context, &desire, reviewed.as_ref()).await? {
-        let progress = run.progress()?;
+    if let Some((run, observed)) = unfinished(context, &desire, reviewed.as_ref()).await? {
         context.events.note(format!("going on with run {}", run.name()));
-        let journal = run.journal()?;
-        journal.append([ferry_model::journal::JournalEvent::Resumed])?;
-        apply(context, &run.plan()?, &run, &journal, &progress).await?;
+        go_on(context, &run, &observed).await?;
         return Ok(Applied::Run(Box::new(report::write(&run)?), run));
     }
     let observed = observe(context, &desire.resources).await;
@@ -88,13 +87,25 @@ pub async fn apply_site(
     Ok(Applied::Run(Box::new(report::write(&run)?), run))
 }
 
-/// The last run, if it was cut off and can be gone on with: made for this bundle and site, with nothing changed since that it has
-/// not begun.
+/// Goes on with a run that was cut off, where `observed` is what stands there now.
+async fn go_on(context: &Context, run: &RunFolder, observed: &Observed) -> Result<(), Error> {
+    let (plan, journal) = (run.plan()?, run.journal()?);
+    let again = again::begin_again(&plan, &run.progress()?, observed);
+    if !again.is_empty() {
+        let count = again.len();
+        context.events.warn(format!("{count} steps that were done no longer stand, and are taken again"));
+    }
+    journal.append(std::iter::once(JournalEvent::Resumed).chain(again))?;
+    apply(context, &plan, run, &journal, &run.progress()?).await
+}
+
+/// The last run, if it was cut off and can be gone on with, and what stands there now: made for this bundle and site, with nothing
+/// changed since that it has not begun, and nothing put in the place of what it has done.
 async fn unfinished(
     context: &Context,
     desire: &Desire,
     reviewed: Option<&Plan>,
-) -> Result<Option<RunFolder>, Error> {
+) -> Result<Option<(RunFolder, Observed)>, Error> {
     let runs = RunFolder::all(&context.site.state_folder())?;
     for run in &runs {
         if run.progress()?.undo == Undo::Begun {
@@ -109,17 +120,18 @@ async fn unfinished(
     let plan = run.plan()?;
     let is_this = plan.identity == identity(context)? && reviewed.is_none_or(|reviewed| *reviewed == plan);
     let observed = observe(context, &desire.resources).await;
-    let changed = drift::since(&plan, &observed, |step| {
+    let mut changed = drift::since(&plan, &observed, |step| {
         progress.steps.get(&step).is_some_and(|known| known.before.is_some())
     });
+    changed.extend(again::replaced(&plan, &progress, &observed));
     if is_this && changed.is_empty() {
-        return Ok(Some(run));
+        return Ok(Some((run, observed)));
     }
     let why = changed
         .first()
         .map_or_else(|| "it was for another bundle, site file or plan".to_owned(), Clone::clone);
     context.events.warn(format!("run {} was cut off and is not gone on with: {why}", run.name()));
-    run.journal()?.append([ferry_model::journal::JournalEvent::Ended])?;
+    run.journal()?.append([JournalEvent::Ended])?;
     Ok(None)
 }
 

@@ -119,6 +119,14 @@ impl Ground {
         RunFolder::find(&self.path("site.ferry"), None).unwrap()
     }
 
+    /// Whether the run has begun the step of this file.
+    fn has_begun(&self, name: &str) -> bool {
+        let (run, file) = (self.run().unwrap(), format!("file {}", self.path(name).display()));
+        let (plan, progress) = (run.plan().unwrap(), run.progress().unwrap());
+        let step = plan.steps.iter().find(|step| step.resource.id().as_str() == file).unwrap();
+        progress.steps.get(&step.id).is_some_and(|known| known.before.is_some())
+    }
+
     /// Applies, cut off where `stop` says. `Ok` if it came to its end.
     async fn apply(&self, stop: Option<Stop>) -> Result<(), Error> {
         let plan = self.plan().await;
@@ -128,10 +136,9 @@ impl Ground {
     }
 
     async fn go_on(&self) {
-        let run = self.run().unwrap();
-        apply(&self.context(), &run.plan().unwrap(), &run, &run.journal().unwrap(), &run.progress().unwrap())
-            .await
-            .unwrap();
+        let context = self.context();
+        let observed = observe(&context, &self.desire().resources).await;
+        super::go_on(&context, &self.run().unwrap(), &observed).await.unwrap();
     }
 
     async fn take_back(&self, stop: Option<Stop>) -> Result<(), Error> {
@@ -390,4 +397,80 @@ async fn what_was_noted_on_files_stays_with_them_and_comes_back() {
     }
     ground.take_back(None).await.unwrap();
     assert_eq!(ground.picture(true), before);
+}
+
+fn without_attributes(
+    picture: BTreeMap<PathBuf, (u32, Attributes, Vec<u8>)>,
+) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    picture.into_iter().map(|(path, (mode, _, content))| (path, (mode, content))).collect()
+}
+
+#[tokio::test]
+async fn what_was_done_and_is_gone_when_a_run_goes_on_is_done_again() {
+    let undisturbed = Ground::new();
+    undisturbed.apply(None).await.unwrap();
+    let end = without_attributes(undisturbed.picture(false));
+    for name in ["etc/daemon.json", "etc/ferry/htpasswd", "etc/ferry/tls/server.crt", "etc/ferry"] {
+        let mut found = 0;
+        for after in 3.. {
+            let ground = Ground::new();
+            let before = ground.picture(true);
+            let ended = ground.apply(Some(Stop { after, written: after % 2 == 0 })).await.is_ok();
+            let path = ground.path(name);
+            // What the run has not begun and somebody has changed is no run to go on with.
+            let is_begun = path.exists() && (name != "etc/daemon.json" || ground.has_begun(name));
+            if is_begun {
+                found += 1;
+                let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                ground.go_on().await;
+                // Attributes that went with a file come back when the run is taken back, not before.
+                assert_eq!(without_attributes(ground.picture(false)), end, "{name} gone after {after} lines");
+                let _ = ground.take_back(Some(Stop { after: after % 5, written: true })).await;
+                ground.take_back(None).await.unwrap();
+                assert_eq!(ground.picture(true), before, "{name} gone after {after} lines");
+            }
+            if ended {
+                break;
+            }
+        }
+        assert!(found > 1, "{name} was never there");
+    }
+}
+
+#[tokio::test]
+async fn doing_again_that_is_cut_off_is_taken_back_as_well() {
+    for again in (0..12).step_by(2) {
+        let ground = Ground::new();
+        let before = ground.picture(true);
+        ground.apply(Some(Stop { after: 11, written: true })).await.unwrap_err();
+        fs::remove_dir_all(ground.path("etc/ferry")).unwrap();
+        let (context, run) = (ground.context(), ground.run().unwrap());
+        let observed = observe(&context, &ground.desire().resources).await;
+        let (plan, journal) = (run.plan().unwrap(), run.journal().unwrap());
+        let begun = super::again::begin_again(&plan, &run.progress().unwrap(), &observed);
+        assert!(begun.len() > 2, "{begun:?}");
+        journal.append(begun).unwrap();
+        *journal.stop.lock().unwrap() = Some(Stop { after: again, written: again % 4 == 0 });
+        let _ = apply(&context, &plan, &run, &journal, &run.progress().unwrap()).await;
+        ground.take_back(None).await.unwrap();
+        assert_eq!(ground.picture(true), before, "cut off again after {again} lines");
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_put_in_the_place_of_what_was_done_is_not_lost() {
+    let ground = Ground::new();
+    ground.apply(Some(Stop { after: 11, written: true })).await.unwrap_err();
+    let run = ground.run().unwrap();
+    let replaced = async || {
+        let observed = observe(&ground.context(), &ground.desire().resources).await;
+        super::again::replaced(&run.plan().unwrap(), &run.progress().unwrap(), &observed)
+    };
+    assert_eq!(replaced().await, [""; 0]);
+    let path = ground.path("etc/daemon.json");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(replaced().await, [""; 0], "what is gone is nobody's");
+    fs::write(&path, "{\"mine\": true}").unwrap();
+    let found = replaced().await;
+    assert!(found.len() == 1 && found[0].contains("daemon.json"), "{found:?}");
 }
