@@ -9,7 +9,7 @@ mod registry;
 use ferry_model::catalog::Catalog;
 use ferry_model::plan::{Resource, Space};
 
-pub use facts::{Facts, GivenCertificate, ImageFile};
+pub use facts::{Facts, GivenCertificate, GivenFile, ImageFile};
 pub use manifests::{Secrets, manifests};
 pub use naming::Naming;
 

@@ -49,10 +49,26 @@ pub struct ImageFile {
 /// What a given certificate and its key are now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenCertificate {
-    /// The digest of the certificate's file.
-    pub certificate: Digest,
-    /// The digest of the key's file.
-    pub key: Digest,
+    /// The certificate's file.
+    pub certificate: GivenFile,
+    /// The key's file.
+    pub key: GivenFile,
+}
+
+/// What a file that the site file names is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenFile {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+}
+
+impl GivenFile {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { digest: Digest::of(bytes), size: bytes.len() as u64 }
+    }
 }
 
 impl Facts {
@@ -68,8 +84,8 @@ impl Facts {
         };
         let certificate = match registry.map(|registry| &registry.tls) {
             Some(Tls::Given { certificate: Some((certificate, key)), .. }) => Some(GivenCertificate {
-                certificate: digest(&site.absolute(certificate))?,
-                key: digest(&site.absolute(key))?,
+                certificate: given(&site.absolute(certificate))?,
+                key: given(&site.absolute(key))?,
             }),
             _ => None,
         };
@@ -100,6 +116,6 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
     fs::canonicalize(path).map_err(Error::io("reading", path))
 }
 
-fn digest(path: &Path) -> Result<Digest, Error> {
-    fs::read(path).map(|bytes| Digest::of(&bytes)).map_err(Error::io("reading", path))
+fn given(path: &Path) -> Result<GivenFile, Error> {
+    fs::read(path).map(|bytes| GivenFile::of(&bytes)).map_err(Error::io("reading", path))
 }

@@ -11,7 +11,7 @@ use ferry_model::site::{Product, Site};
 use serde_json::{Value, json};
 
 use super::{PlanError, plan, plan_text};
-use crate::desire::{Desire, Facts, GivenCertificate, ImageFile, desire};
+use crate::desire::{Desire, Facts, GivenCertificate, GivenFile, ImageFile, desire};
 use crate::observe::Observed;
 use crate::resources::Manage as _;
 use crate::site::SiteFile;
@@ -66,7 +66,10 @@ fn facts() -> Facts {
             digest: digest("program"),
             size: 18_000_000,
         }),
-        certificate: Some(GivenCertificate { certificate: digest("certificate"), key: digest("key") }),
+        certificate: Some(GivenCertificate {
+            certificate: GivenFile::of(b"certificate"),
+            key: GivenFile::of(b"key"),
+        }),
         product: Product::Auto,
     }
 }

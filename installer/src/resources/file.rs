@@ -42,7 +42,9 @@ impl Manage for File {
             Content::Image { image, path: inner, size, .. } => {
                 format!("{action} file {path}: {inner} of {image}, {}", ByteSize(*size))
             }
-            Content::Copy { path: from, .. } => format!("{action} file {path}: a copy of {}", from.display()),
+            Content::Copy { path: from, size, .. } => {
+                format!("{action} file {path}: a copy of {}, {}", from.display(), ByteSize(*size))
+            }
         }
     }
 
@@ -63,9 +65,7 @@ impl Manage for File {
     fn bytes(&self) -> u64 {
         match &self.content {
             Content::Text { text } => text.len() as u64,
-            Content::Image { size, .. } => *size,
-            // Planning asks the disk nothing.
-            Content::Copy { .. } => 0,
+            Content::Image { size, .. } | Content::Copy { size, .. } => *size,
         }
     }
 
@@ -84,7 +84,7 @@ impl Manage for File {
                 let program = crate::images::read_file(context.bundle()?, image, path, digest)?;
                 write_file(&self.path, &program, self.mode)?;
             }
-            Content::Copy { path, digest } => {
+            Content::Copy { path, digest, .. } => {
                 let bytes = fs::read(path).map_err(|error| local("reading", path, &error))?;
                 if Digest::of(&bytes) != *digest {
                     let message = format!("{} has changed since the plan was made", path.display());
@@ -304,5 +304,14 @@ mod tests {
             restore_file(&path, &before, &kept).unwrap();
             assert_eq!((observe_file(&path, true), testing::of(&path)), (state.clone(), attributes.clone()));
         }
+    }
+
+    #[test]
+    fn a_copy_says_how_large_it_is() {
+        let content = Content::Copy { path: "/srv/c.pem".into(), digest: Digest::of(b""), size: 2048 };
+        let file = File { path: "/etc/server.crt".into(), mode: 0o644, content };
+        let summary = file.summary(Action::Create);
+        assert_eq!(summary, "create file /etc/server.crt: a copy of /srv/c.pem, 2.0 KiB");
+        assert_eq!(file.bytes(), 2048);
     }
 }

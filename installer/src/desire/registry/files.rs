@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use ferry_model::Digest;
 use ferry_model::plan::{Certificates, Content, Desired, File, Folder, Htpasswd, Keep, Resource, ResourceId};
 use ferry_model::site::{Registry, Tls};
 
 use super::Ground;
 use crate::Error;
-use crate::desire::Desire;
+use crate::desire::{Desire, GivenFile};
 
 /// What every registry that Ferry brings up on this machine has.
 pub(super) struct Common {
@@ -67,8 +66,9 @@ pub(super) fn add_certificates(
                 });
             };
             let home = make_folder(desire);
-            let mut copy = |from: &Path, digest: Digest, to: &Path, mode: u32| {
-                let content = Content::Copy { path: ground.site.absolute(from), digest };
+            let mut copy = |from: &Path, given: GivenFile, to: &Path, mode: u32| {
+                let GivenFile { digest, size } = given;
+                let content = Content::Copy { path: ground.site.absolute(from), digest, size };
                 let reason = "the site file gives the registry's certificate";
                 common.ids.push(add_file(desire, to, mode, content, reason, [home.clone()]));
             };

@@ -308,6 +308,9 @@ pub enum Content {
         path: PathBuf,
         /// Its digest.
         digest: Digest,
+        /// Its bytes.
+        #[serde(default)]
+        size: u64,
     },
 }
 

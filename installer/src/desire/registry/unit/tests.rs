@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{argument_quoted, unit_name};
 use crate::Error;
-use crate::desire::{Desire, Facts, GivenCertificate, ImageFile, desire};
+use crate::desire::{Desire, Facts, GivenCertificate, GivenFile, ImageFile, desire};
 use crate::site::SiteFile;
 
 #[test]
@@ -166,14 +166,14 @@ fn plain_http_has_no_certificate_and_a_given_one_is_copied() {
     let mut facts = facts();
     let given = "  certificate: c.pem\n  key: k.pem\n";
     wanted(given, &facts).unwrap_err();
-    facts.certificate = Some(GivenCertificate { certificate: Digest::of(b"c"), key: Digest::of(b"k") });
+    facts.certificate = Some(GivenCertificate { certificate: GivenFile::of(b"c"), key: GivenFile::of(b"k") });
     let desire = wanted(given, &facts).unwrap();
     let copied: Vec<_> = desire
         .resources
         .iter()
         .filter_map(|resource| match &resource.desired {
             Desired::File(file) => match &file.content {
-                Content::Copy { path, digest } => Some((path.to_str().unwrap(), *digest, file.mode)),
+                Content::Copy { path, digest, size: 1 } => Some((path.to_str().unwrap(), *digest, file.mode)),
                 _ => None,
             },
             _ => None,
