@@ -119,6 +119,15 @@ pub fn open_file(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if is_gzip(path)? { Ok(Box::new(flate2::read::MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
 }
 
+/// A stream of an archive without its gzip compression, where it has one.
+pub fn decompressed(mut stream: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    let mut magic = Vec::new();
+    (&mut stream).take(2).read_to_end(&mut magic)?;
+    let is_gzip = magic == [0x1f, 0x8b];
+    let whole = io::BufReader::with_capacity(CHUNK, io::Cursor::new(magic).chain(stream));
+    if is_gzip { Ok(Box::new(flate2::bufread::MultiGzDecoder::new(whole))) } else { Ok(Box::new(whole)) }
+}
+
 /// Gives out the members of one archive.
 pub enum Archive {
     /// A plain tar file: each member lies at a known place.

@@ -13,7 +13,7 @@ use ferry_model::catalog::Encoding;
 use ferry_model::digest::Hasher;
 use ferry_model::event::{Events, Task};
 use ferry_model::failure::{Class, Failure as _};
-use ferry_model::lock::{Lock, LockedBlob};
+use ferry_model::lock::{BlobSource, Lock, LockedBlob};
 use ferry_transfer::Resume;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::{Error, Failed};
 
 pub use source::Sources;
-pub(crate) use source::daemon_stream;
+pub(crate) use source::{ChannelReader, daemon_stream};
 
 use adapter::{CompressedAdapter, Memory, StoredAdapter};
 
@@ -213,12 +213,14 @@ impl Run {
                 break;
             }
         }
+        self.fetch.sources.close_archives();
     }
 
     /// The content of a small blob; `None` for a large one.
     async fn ahead(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
         let blob = &self.fetch.lock.blobs[index];
-        if blob.size > AHEAD {
+        // An archive that can only be streamed is read in its order, or it is streamed again and again.
+        if blob.size > AHEAD || matches!(blob.source, BlobSource::Member { .. }) {
             return Ok(None);
         }
         let silent = Events::none().start("", None);

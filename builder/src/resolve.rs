@@ -4,6 +4,7 @@
 //! sorted, each blob once. An entry that the previous lock has resolved stays as it is unless it is to be moved.
 
 mod attachments;
+mod bkdl;
 mod charts;
 mod entry;
 mod files;
@@ -11,15 +12,20 @@ mod images;
 mod layouts;
 mod merge;
 mod published;
+mod smart;
+mod through;
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use ferry_bundle::smart::BaseImage;
 use ferry_model::Digest;
 use ferry_model::catalog::Encoding;
 use ferry_model::event::Events;
 use ferry_model::failure::{Class, Failure as _};
-use ferry_model::lock::{BlobSource, Lock, LockedBlob, LockedChart, LockedFile, LockedImage, MissingEntry};
+use ferry_model::lock::{
+    BlobSource, Lock, LockedBlob, LockedChart, LockedFile, LockedImage, LockedIndex, MissingEntry,
+};
 use ferry_transfer::Client;
 use futures_util::{StreamExt as _, stream};
 
@@ -74,6 +80,9 @@ pub(crate) struct Found {
     charts: Vec<LockedChart>,
     files: Vec<LockedFile>,
     missing: Vec<MissingEntry>,
+    indexes: Vec<LockedIndex>,
+    /// SaaS packages with the image that they need.
+    bases: Vec<(String, BaseImage)>,
     blobs: Vec<FoundBlob>,
     kept: Vec<(Digest, Bytes)>,
 }
@@ -87,7 +96,33 @@ pub(crate) struct FoundBlob {
 
 impl Found {
     fn blob(&mut self, digest: Digest, size: u64, encoding: Encoding, source: BlobSource) {
-        self.blobs.push(FoundBlob { blob: LockedBlob { digest, size, encoding, source }, order: 0 });
+        self.blob_in_order(digest, size, encoding, source, 0);
+    }
+
+    fn blob_in_order(
+        &mut self,
+        digest: Digest,
+        size: u64,
+        encoding: Encoding,
+        source: BlobSource,
+        order: u64,
+    ) {
+        self.blobs.push(FoundBlob { blob: LockedBlob { digest, size, encoding, source }, order });
+    }
+
+    fn needs_base(&mut self, name: &str, base: Option<BaseImage>) {
+        self.bases.extend(base.map(|base| (name.to_owned(), base)));
+    }
+
+    fn add(&mut self, mut other: Self) {
+        self.images.append(&mut other.images);
+        self.charts.append(&mut other.charts);
+        self.files.append(&mut other.files);
+        self.missing.append(&mut other.missing);
+        self.indexes.append(&mut other.indexes);
+        self.bases.append(&mut other.bases);
+        self.blobs.append(&mut other.blobs);
+        self.kept.append(&mut other.kept);
     }
 
     /// A document that Ferry made: it stands in the lock itself.
@@ -108,10 +143,10 @@ pub async fn resolve(request: Request<'_>) -> Result<Resolution, Error> {
     }
     request.events.stage("resolve", None, Some(entries.len() as u64));
     let request = &request;
-    let indexes = charts::Indexes::default();
-    let indexes = &indexes;
+    let shared = Shared::default();
+    let shared = &shared;
     let results: Vec<(usize, Result<Found, Error>)> = stream::iter(entries.iter().enumerate())
-        .map(|(index, entry)| async move { (index, one(request, indexes, entry).await) })
+        .map(|(index, entry)| async move { (index, one(request, shared, entry).await) })
         .buffer_unordered(request.jobs.max(1))
         .collect()
         .await;
@@ -130,20 +165,37 @@ pub async fn resolve(request: Request<'_>) -> Result<Resolution, Error> {
     };
     Error::collect(failures.into_iter().map(failed).collect())?;
     found.sort_by_key(|(index, _)| *index);
-    let found = found.into_iter().map(|(_, found)| found).collect();
-    merge::merge(&request.spec.spec, found)
+    let mut found: Vec<Found> = found.into_iter().map(|(_, found)| found).collect();
+    let bases: Vec<_> = found.iter_mut().flat_map(|found| std::mem::take(&mut found.bases)).collect();
+    let resolution = merge::merge(&request.spec.spec, found)?;
+    for (name, base) in bases {
+        if !resolution.lock.images.iter().any(|image| base.is(&image.repository)) {
+            request.events.warn(format!(
+                "{name} installs on top of {base}, which is not among the images: unless the site has it already, list it under `images`"
+            ));
+        }
+    }
+    Ok(resolution)
 }
 
-async fn one(request: &Request<'_>, indexes: &charts::Indexes, entry: &Entry) -> Result<Found, Error> {
+/// What entries look up in common, each thing once.
+#[derive(Default)]
+struct Shared {
+    charts: charts::Indexes,
+    bkdl: bkdl::Shared,
+}
+
+async fn one(request: &Request<'_>, shared: &Shared, entry: &Entry) -> Result<Found, Error> {
     if let Some(found) = keep(request, entry) {
         return Ok(found);
     }
     let task = request.events.start(entry.origin.clone(), None);
     let result = match &entry.wanted {
         Wanted::Image(image) => Box::pin(images::resolve(request, entry, image, &task)).await,
-        Wanted::Chart(chart) => Box::pin(charts::resolve(request, indexes, entry, chart, &task)).await,
+        Wanted::Chart(chart) => Box::pin(charts::resolve(request, &shared.charts, entry, chart, &task)).await,
         Wanted::Remote(remote) => Box::pin(files::resolve_remote(request, entry, remote, &task)).await,
         Wanted::Local(local) => files::resolve_local(request, entry, local, &task),
+        Wanted::Bkdl(wanted) => Box::pin(bkdl::resolve(request, &shared.bkdl, entry, wanted, &task)).await,
     };
     match result {
         Ok(found) => {
@@ -187,15 +239,24 @@ fn keep(request: &Request<'_>, entry: &Entry) -> Option<Found> {
     if moves || entry.is_local() {
         return None;
     }
+    // What could not be had is tried again, with all else that the entry asked for.
+    if previous.missing.iter().any(|missing| missing.entry == entry.fingerprint) {
+        return None;
+    }
     let images = previous.images.iter().filter(|image| image.entries.contains(&entry.fingerprint)).cloned();
     let charts = previous.charts.iter().filter(|chart| chart.entries.contains(&entry.fingerprint)).cloned();
     let files = previous.files.iter().filter(|file| file.entries.contains(&entry.fingerprint)).cloned();
+    let indexes = previous.indexes.iter().filter(|index| index.entries.contains(&entry.fingerprint)).cloned();
     let mut found = Found {
         images: images.collect(),
         charts: charts.collect(),
         files: files.collect(),
+        indexes: indexes.collect(),
         ..Found::default()
     };
+    for index in &mut found.indexes {
+        index.entries = vec![entry.fingerprint.clone()];
+    }
     for image in &mut found.images {
         image.required = entry.required;
         image.entries = vec![entry.fingerprint.clone()];
@@ -263,12 +324,13 @@ pub fn differences(spec: &SpecFile, lock: &Lock) -> Result<Vec<String>, Error> {
         ));
     }
     for entry in &entries {
-        match locked(lock).find(|locked| locked.fingerprint == entry.fingerprint) {
-            None => differences.push(format!("`{}` is not locked as the spec has it now", entry.origin)),
-            Some(locked) if locked.is_missing && entry.required => {
-                differences.push(format!("`{}` is required, and the lock notes it as missing", entry.origin));
-            }
-            Some(_) => {}
+        // An entry can stand for many things, some of them missing.
+        let of_entry: Vec<Locked<'_>> =
+            locked(lock).filter(|locked| locked.fingerprint == entry.fingerprint).collect();
+        if of_entry.is_empty() {
+            differences.push(format!("`{}` is not locked as the spec has it now", entry.origin));
+        } else if entry.required && of_entry.iter().any(|locked| locked.is_missing) {
+            differences.push(format!("`{}` is required, and the lock notes it as missing", entry.origin));
         }
     }
     for locked in locked(lock) {

@@ -129,6 +129,12 @@ impl Sources {
         Ok(self.client.repository(reference.registry(), reference.repository()))
     }
 
+    /// Lets go of remote archives, which hold a connection each.
+    pub(crate) fn close_archives(&self) {
+        let mut archives = self.archives.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        archives.retain(|name, _| !name.starts_with("url:"));
+    }
+
     fn archive(&self, name: &str) -> Result<Arc<Archive>, Error> {
         let mut archives = self.archives.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(open) = archives.get(name) {
@@ -148,6 +154,17 @@ impl Sources {
                     let _inside = handle.enter();
                     let silent = Events::none().start(name.clone(), None);
                     Ok(Box::new(daemon_stream(daemon.clone(), name.clone(), silent)))
+                }))
+            }
+            "url" => {
+                // One that is half read holds a connection; members come archive by archive.
+                archives.retain(|name, _| !name.starts_with("url:"));
+                let (client, url) = (self.client.clone(), rest.to_owned());
+                let handle = tokio::runtime::Handle::current();
+                Archive::sequential(Box::new(move || {
+                    let _inside = handle.enter();
+                    let stream = remote_stream(client.clone(), url.clone());
+                    crate::archive::decompressed(Box::new(stream))
                 }))
             }
             _ => {
@@ -281,10 +298,16 @@ fn feed_bundle(feed: &mut Feed<'_>, bundle: &Bundle, blob: &LockedBlob) -> io::R
 }
 
 /// Reads what a task sends.
-struct ChannelReader {
+pub(crate) struct ChannelReader {
     receiver: Receiver<io::Result<Vec<u8>>>,
     chunk: Vec<u8>,
     position: usize,
+}
+
+impl ChannelReader {
+    pub(crate) fn new(receiver: Receiver<io::Result<Vec<u8>>>) -> Self {
+        Self { receiver, chunk: Vec::new(), position: 0 }
+    }
 }
 
 impl Read for ChannelReader {
@@ -310,7 +333,7 @@ impl Sink for ChannelSink {
         tokio::task::block_in_place(|| self.0.send(Ok(bytes.to_vec()))).map_err(gone)
     }
     fn restart(&mut self) -> io::Result<()> {
-        Err(io::Error::other("the docker daemon's stream broke off and cannot be resumed"))
+        Err(io::Error::other("the stream broke off and cannot be resumed; run the same command again"))
     }
 }
 
@@ -325,5 +348,20 @@ pub(crate) fn daemon_stream(daemon: Daemon, name: String, task: Task) -> impl Re
             let _ = tokio::task::block_in_place(|| sink.0.send(Err(io::Error::other(error))));
         }
     });
-    ChannelReader { receiver, chunk: Vec::new(), position: 0 }
+    ChannelReader::new(receiver)
+}
+
+/// A file over HTTP(S) as a stream. Call it on the runtime; read it on a thread of its own.
+fn remote_stream(client: Client, url: String) -> impl Read + Send + 'static {
+    let (sender, receiver) = sync_channel(8);
+    tokio::spawn(async move {
+        let task = Events::none().start(url.clone(), None);
+        let mut sink = ChannelSink(sender);
+        // Its members have digests in the lock; the file as a whole needs none.
+        let fetched = client.fetch_url(&url, Expected::default(), Resume::default(), &mut sink, &task).await;
+        if let Err(error) = fetched {
+            let _ = tokio::task::block_in_place(|| sink.0.send(Err(io::Error::other(error))));
+        }
+    });
+    ChannelReader::new(receiver)
 }

@@ -3,11 +3,12 @@
 use ferry_model::catalog::FileKind;
 use ferry_model::lock::MissingEntry;
 use ferry_model::spec::{
-    ChartEntry, ChartSource, FileEntry, ImageEntry, ImageSource, Platforms, RuntimeItem, Runtimes, SaasEntry,
-    Sha256,
+    Bkdl, ChartEntry, ChartSource, FileEntry, ImageEntry, ImageSource, Platforms, RuntimeItem, Runtimes,
+    SaasEntry, Sha256, Spec,
 };
 use ferry_model::{Digest, SitePath};
 
+use super::bkdl::{BkdlWanted, BkdlWhat};
 use crate::Error;
 use crate::document::SpecFile;
 
@@ -32,6 +33,7 @@ pub(crate) enum Wanted {
     Chart(ChartEntry),
     Remote(Remote),
     Local(Local),
+    Bkdl(BkdlWanted),
 }
 
 /// An image with the spec's defaults filled in.
@@ -86,7 +88,7 @@ impl Entry {
         match &self.wanted {
             Wanted::Image(image) => !matches!(image.entry.source, ImageSource::Registry(_)),
             Wanted::Local(_) => true,
-            Wanted::Chart(_) | Wanted::Remote(_) => false,
+            Wanted::Chart(_) | Wanted::Remote(_) | Wanted::Bkdl(_) => false,
         }
     }
 
@@ -129,19 +131,54 @@ pub(crate) fn entries(file: &SpecFile) -> Result<Vec<Entry>, Error> {
     for saas in &spec.saas {
         entries.push(saas_entry(saas)?);
     }
+    for bkdl in &spec.bkdl {
+        entries.extend(bkdl_entries(bkdl, spec));
+    }
     for wanted in &spec.files {
         entries.push(file_entry(wanted)?);
     }
     Ok(entries)
 }
 
+/// Shown as, and for people: `all`, or platforms with commas between them.
+fn listed(platforms: &Platforms) -> String {
+    match platforms {
+        Platforms::All => "all".to_owned(),
+        Platforms::Some(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// One entry for each item, so that a new one does not make the others be read again.
+fn bkdl_entries(bkdl: &Bkdl, spec: &Spec) -> Vec<Entry> {
+    let place = format!("{}{} {}", bkdl.base, bkdl.channel, bkdl.release);
+    let mut whats: Vec<(String, String, BkdlWhat)> = Vec::new();
+    for item in &bkdl.items {
+        whats.push((item.to_string(), format!("bkdl {place} {item}"), BkdlWhat::Item(item.clone())));
+    }
+    if bkdl.chart_images {
+        let (platforms, attachments) = (spec.platforms.clone(), spec.attachments);
+        let chosen = format!("platforms {} attachments {attachments}", listed(&platforms));
+        let identity = format!("bkdl {place} images of {} {chosen}", bkdl.registry);
+        let what = BkdlWhat::ChartImages { platforms, attachments };
+        whats.push(("images of charts".to_owned(), identity, what));
+    }
+    let together: Vec<String> =
+        whats.iter().map(|(_, identity, _)| Digest::of(identity.as_bytes()).short()).collect();
+    let entry = |(name, identity, what): (String, String, BkdlWhat)| {
+        let kind = if matches!(what, BkdlWhat::Item(_)) { "file" } else { "image" };
+        let shown = format!("{} {} {name}", bkdl.channel, bkdl.release);
+        let wanted = BkdlWanted { source: bkdl.clone(), what, together: together.clone() };
+        let mut entry = Entry::new(kind, "bkdl", shown, bkdl.required, &identity, Wanted::Bkdl(wanted));
+        entry.names.extend([name, bkdl.channel.clone()]);
+        entry
+    };
+    whats.into_iter().map(entry).collect()
+}
+
 fn image_entry(image: &ImageEntry, platforms: &Platforms, attachments: bool) -> Entry {
     let platforms = image.platforms.clone().unwrap_or_else(|| platforms.clone());
     let attachments = image.attachments.unwrap_or(attachments);
-    let listed = match &platforms {
-        Platforms::All => "all".to_owned(),
-        Platforms::Some(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-    };
+    let listed = listed(&platforms);
     let site_name = image.site_name.as_ref().map(ToString::to_string).unwrap_or_default();
     let identity =
         format!("image {} as {site_name} platforms {listed} attachments {attachments}", image.source);
@@ -216,7 +253,7 @@ fn runtime_entries(runtimes: &Runtimes, item: &RuntimeItem, entries: &mut Vec<En
 }
 
 /// An item's URL, joined to the base that it is relative to.
-fn absolute(base: Option<&str>, url: &str) -> Result<String, Error> {
+pub(super) fn absolute(base: Option<&str>, url: &str) -> Result<String, Error> {
     let wrong =
         |problem: String| Error::input(problem, "write an http or https URL, or a path relative to `base`");
     let joined = match base {
@@ -253,7 +290,7 @@ fn remote_entry(kind: &'static str, list: &str, remote: Remote, required: bool) 
 }
 
 /// The last part of a URL's path.
-fn url_file_name(url: &str) -> Option<String> {
+pub(super) fn url_file_name(url: &str) -> Option<String> {
     let url = url::Url::parse(url).ok()?;
     let last = url.path_segments()?.next_back()?.to_owned();
     (!last.is_empty()).then_some(last)
@@ -324,3 +361,6 @@ fn file_entry(file: &FileEntry) -> Result<Entry, Error> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

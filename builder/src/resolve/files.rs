@@ -10,7 +10,7 @@ use ferry_model::{Digest, SitePath};
 use ferry_transfer::{Expected, Resume, Sink};
 
 use super::entry::{Entry, Local, Remote};
-use super::{Found, Request, published};
+use super::{Found, Request, published, smart};
 use crate::Error;
 
 /// The largest checksum file that is read.
@@ -39,29 +39,53 @@ impl Sink for Discard {
     }
 }
 
-/// A file behind a URL. With a known digest only its size is asked for; otherwise it is read once to learn both.
+/// Digest and size of what a URL holds. With a known digest only the size is asked for; otherwise it is read once to
+/// learn both.
+pub(super) async fn learn(
+    request: &Request<'_>,
+    url: &str,
+    known: Option<Digest>,
+    task: &Task,
+) -> Result<(Digest, u64), Error> {
+    let known = match known {
+        Some(digest) => Some(digest),
+        None => published_checksum(request, url).await?,
+    };
+    let size = match known {
+        Some(_) => request.client.probe(url).await?.size,
+        None => None,
+    };
+    match known.zip(size) {
+        Some(both) => Ok(both),
+        None => {
+            let expected = Expected { digest: known, size: None };
+            Ok(request.client.fetch_url(url, expected, Resume::default(), &mut Discard, task).await?)
+        }
+    }
+}
+
+/// A file behind a URL. A SaaS package is read in any case: what it says of itself must fit what the spec says.
 pub(super) async fn resolve_remote(
     request: &Request<'_>,
     entry: &Entry,
     remote: &Remote,
     task: &Task,
 ) -> Result<Found, Error> {
-    let known = match remote.sha256 {
-        Some(sha256) => Some(sha256.0),
-        None => published_checksum(request, &remote.url).await?,
-    };
-    let size = match known {
-        Some(_) => request.client.probe(&remote.url).await?.size,
-        None => None,
-    };
-    let (digest, size) = match known.zip(size) {
-        Some(both) => both,
-        None => {
-            let expected = Expected { digest: known, size: None };
-            request.client.fetch_url(&remote.url, expected, Resume::default(), &mut Discard, task).await?
-        }
-    };
     let mut found = Found::default();
+    let known = remote.sha256.map(|sha256| sha256.0);
+    let (digest, size) = match (remote.kind, &remote.name, &remote.version) {
+        (FileKind::Saas, Some(name), Some(version)) => {
+            let known = match known {
+                Some(digest) => Some(digest),
+                None => published_checksum(request, &remote.url).await?,
+            };
+            let (digest, size, package) = smart::inspect(request, &remote.url, known, task).await?;
+            smart::check(&remote.url, name, version, &package)?;
+            found.needs_base(name, package.base_image());
+            (digest, size)
+        }
+        _ => learn(request, &remote.url, known, task).await?,
+    };
     let name = url::Url::parse(&remote.url).map(|url| url.path().to_owned()).unwrap_or_default();
     found.blob(
         digest,

@@ -20,6 +20,7 @@ pub(super) fn empty(spec: &Spec) -> Lock {
         name: spec.name.clone(),
         version: spec.version.clone(),
         missing: Vec::new(),
+        indexes: Vec::new(),
         images: Vec::new(),
         charts: Vec::new(),
         files: Vec::new(),
@@ -36,6 +37,7 @@ pub(super) fn merge(spec: &Spec, found: Vec<Found>) -> Result<Resolution, Error>
         lock.charts.append(&mut one.charts);
         lock.files.append(&mut one.files);
         lock.missing.append(&mut one.missing);
+        lock.indexes.append(&mut one.indexes);
         for (digest, bytes) in one.kept {
             kept_size += bytes.len();
             if kept_size <= MAX_KEPT {
@@ -44,6 +46,7 @@ pub(super) fn merge(spec: &Spec, found: Vec<Found>) -> Result<Resolution, Error>
         }
         one.blobs.into_iter().for_each(|blob| add_blob(&mut blobs, blob));
     }
+    merge_indexes(&mut lock);
     let mut conflicts = Vec::new();
     merge_images(&mut lock, &mut conflicts);
     merge_charts(&mut lock, &mut conflicts);
@@ -85,6 +88,17 @@ fn in_layout_order(blobs: Vec<FoundBlob>) -> Vec<ferry_model::lock::LockedBlob> 
 fn conflict(name: String, one: &str, other: &str, remedy: &str) -> Failed {
     let problem = format!("`{one}` and `{other}` both want this place, with different content");
     Failed { name, error: Box::new(Error::input(problem, remedy)) }
+}
+
+fn merge_indexes(lock: &mut Lock) {
+    lock.indexes.sort();
+    lock.indexes.dedup_by(|a, b| {
+        let same = a.source == b.source && a.digest == b.digest;
+        if same {
+            b.entries.append(&mut a.entries);
+        }
+        same
+    });
 }
 
 fn merge_images(lock: &mut Lock, conflicts: &mut Vec<Failed>) {

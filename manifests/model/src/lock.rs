@@ -28,6 +28,9 @@ pub struct Lock {
     /// Optional entries that could not be resolved.
     #[serde(default, rename = "missing", skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingEntry>,
+    /// Indexes of download sites that entries were looked up in, sorted by URL.
+    #[serde(default, rename = "index", skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<LockedIndex>,
     /// Images, sorted by reference.
     #[serde(default, rename = "image", skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<LockedImage>,
@@ -56,6 +59,20 @@ pub struct MissingEntry {
     pub name: String,
     /// Why it could not be had.
     pub reason: String,
+}
+
+/// An index that names files, as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LockedIndex {
+    /// Its URL: `https://…/ce7/7.1-stable/7.1.3.txt`.
+    pub source: String,
+    /// The release that it is of.
+    pub release: String,
+    /// Its content.
+    pub digest: Digest,
+    /// Fingerprints of the entries of the spec that were looked up in it.
+    pub entries: Vec<String>,
 }
 
 /// An image, resolved.
@@ -326,6 +343,12 @@ mod tests {
             name: "demo".parse().unwrap(),
             version: "1".parse().unwrap(),
             missing: vec![],
+            indexes: vec![LockedIndex {
+                source: "https://example.com/ce7/7.1-stable/7.1.3.txt".into(),
+                release: "7.1.3".into(),
+                digest,
+                entries: vec!["0123456789ab".into()],
+            }],
             images: vec![],
             charts: vec![],
             files: vec![LockedFile {

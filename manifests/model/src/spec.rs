@@ -1,12 +1,14 @@
 //! The spec (`*.yaml`): what a person wants carried. Strict: an unknown key is refused, with its place and the
 //! nearest known one.
 
+mod bkdl;
 mod entry;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use bkdl::{Bkdl, BkdlItem};
 pub(crate) use entry::check_url;
 pub use entry::{
     ChartEntry, ChartSource, FileEntry, ImageEntry, ImageSource, RuntimeItem, Runtimes, SaasEntry, Sha256,
@@ -52,6 +54,9 @@ pub struct Spec {
     /// SaaS packages.
     #[serde(default)]
     pub saas: Vec<SaasEntry>,
+    /// What BlueKing's own download script would fetch.
+    #[serde(default)]
+    pub bkdl: Vec<Bkdl>,
     /// Anything else.
     #[serde(default)]
     pub files: Vec<FileEntry>,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Platforms;
 use crate::{Digest, ImageReference, SitePath};
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
