@@ -19,6 +19,7 @@ use ferry_model::host::RegistryAddress;
 use ferry_model::plan::{Desired, Endpoint, Resource, ResourceId};
 use ferry_model::site::{ManifestLists, Mode, Registry};
 
+pub(super) use files::{add_file, add_folder};
 pub(super) use product::detect;
 
 use super::{Desire, Facts, Naming};

@@ -94,7 +94,7 @@ pub(super) fn names(registry: &Registry) -> Vec<String> {
 
 /// Adds a folder and those that it lies in, each unless it is there already, so that taking the last one back takes back all
 /// that were made. With `mode` absent, any will do.
-pub(super) fn add_folder(
+pub(in crate::desire) fn add_folder(
     desire: &mut Desire,
     path: &Path,
     mode: Option<u32>,
@@ -110,7 +110,7 @@ pub(super) fn add_folder(
 }
 
 /// Adds a file.
-pub(super) fn add_file(
+pub(in crate::desire) fn add_file(
     desire: &mut Desire,
     path: &Path,
     mode: u32,
