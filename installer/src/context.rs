@@ -24,9 +24,11 @@ pub struct Context {
     pub secrets: Secrets,
     /// Connections to the cluster.
     pub clusters: cluster::Clusters,
+    /// The site's bkrepo.
+    pub(crate) bkrepos: crate::bkrepo::Connections,
     /// Told what happens.
     pub events: Events,
-    options: Options,
+    pub(crate) options: Options,
     clients: Mutex<Vec<(Manner, Option<Digest>, Client)>>,
 }
 
@@ -44,8 +46,8 @@ impl Context {
     pub fn new(site: SiteFile, bundle: Option<Bundle>, options: Options, events: Events) -> Self {
         let cluster = cluster::Target::of(&site);
         let secrets = Secrets::new(site.folder(), cluster);
-        let clusters = cluster::Clusters::default();
-        Self { bundle, site, secrets, clusters, events, options, clients: Mutex::default() }
+        let (clusters, bkrepos) = (cluster::Clusters::default(), crate::bkrepo::Connections::default());
+        Self { bundle, site, secrets, clusters, bkrepos, events, options, clients: Mutex::default() }
     }
 
     /// The bundle, for resources that come out of one.

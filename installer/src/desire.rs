@@ -1,6 +1,7 @@
 //! What shall stand at a site: resources, from the bundle's catalog and the site file. Asks nothing, so the same values give
 //! the same resources; what only this machine knows comes in as [`Facts`].
 
+mod artifacts;
 mod facts;
 mod manifests;
 mod naming;
@@ -34,6 +35,7 @@ pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desir
         registry::desire_registry(&mut desire, catalog, site, facts)?;
     }
     left_by_hand(&mut desire, catalog, site);
+    artifacts::desire_artifacts(&mut desire, catalog, &site.site)?;
     Ok(desire)
 }
 
@@ -51,11 +53,5 @@ fn left_by_hand(desire: &mut Desire, catalog: &Catalog, site: &SiteFile) {
         desire
             .by_hand
             .push(format!("{charts} not pushed anywhere: the site file says `charts: {{push: false}}`"));
-    }
-    if !catalog.files.is_empty() {
-        let files = count(catalog.files.len(), "file");
-        desire.by_hand.push(format!(
-            "{files} (runtimes, SaaS packages and others) not uploaded anywhere; `serve` offers them at /files/"
-        ));
     }
 }

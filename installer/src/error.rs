@@ -78,6 +78,26 @@ pub enum Error {
         /// The other.
         other: String,
     },
+    /// Two different files of the bundle would lie at one place.
+    #[error("{one} and {other} of the bundle differ, and both belong at {name}")]
+    PlaceClash {
+        /// The place in bkrepo.
+        name: String,
+        /// One of them.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// The site file gives a file a path that it cannot have.
+    #[error("{file} cannot go to `{to}`")]
+    Place {
+        /// The file.
+        file: String,
+        /// The folder that the site file names.
+        to: String,
+        /// Why.
+        source: ferry_model::path::SitePathError,
+    },
     /// The site file names an image that the bundle does not have.
     #[error("`registry.names` has {name}, and the bundle has no such image")]
     NameOfNothing {
@@ -157,6 +177,8 @@ impl Failure for Error {
             Self::Site { source, .. } => source.class(),
             Self::Damaged { .. }
             | Self::NameClash { .. }
+            | Self::PlaceClash { .. }
+            | Self::Place { .. }
             | Self::NameOfNothing { .. }
             | Self::NoPlatform { .. } => Class::Input,
             Self::Locked { .. } | Self::Drift { .. } | Self::HalfUndone { .. } | Self::Preflight { .. } => {
@@ -184,6 +206,10 @@ impl Failure for Error {
             Self::NameClash { .. } => {
                 vec!["give one of them another name under `registry.names` in the site file".into()]
             }
+            Self::PlaceClash { .. } => {
+                vec!["give one of them another place under `bkrepo.files` in the site file, or in the bundle's spec (`to`)".into()]
+            }
+            Self::Place { .. } => vec!["`to` under `bkrepo.files` is a folder in the repository".into()],
             Self::NameOfNothing { .. } => vec!["`inspect` lists the images of a bundle".into()],
             Self::NoPlatform { .. } => {
                 vec!["build the bundle with that platform, or say `manifestLists: accepted` if the registry takes them".into()]

@@ -12,6 +12,7 @@
 #![cfg_attr(not(test), warn(missing_docs))]
 
 pub mod apply;
+mod bkrepo;
 pub mod cluster;
 pub mod commands;
 pub mod context;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ferry_model::plan::{Desired, Resource, ResourceId, State};
+use ferry_model::plan::{Desired, Resource, ResourceId, State, Upload};
 use futures_util::stream::{self, StreamExt as _};
 
+use crate::bkrepo;
 use crate::context::Context;
-use crate::resources::Manage as _;
+use crate::resources::{AskedUpload as _, Manage as _};
 
 /// Looks that go on at once.
 const LOOKS: usize = 32;
@@ -14,40 +15,89 @@ const LOOKS: usize = 32;
 /// What every resource is, by its name.
 pub type Observed = BTreeMap<ResourceId, State>;
 
-/// Looks at all `resources`. What needs a registry that does not answer is not asked for: it is unknown.
+/// Looks at all `resources`. What needs a registry or a bkrepo that does not answer is not asked for: it is unknown. What lies in a
+/// repository that is not there is absent.
 pub async fn observe(context: &Context, resources: &[Resource]) -> Observed {
     let task = context.events.start("looking at the site", None);
-    let is_gate = |resource: &&Resource| matches!(resource.desired, Desired::Endpoint(_));
-    let gates: Vec<&Resource> = resources.iter().filter(is_gate).collect();
-    let mut observed = look(context, gates.clone()).await;
-    let shut: BTreeMap<ResourceId, String> = gates
-        .into_iter()
-        .filter_map(|gate| match &observed[&gate.id()] {
-            State::Unknown { reason } => Some((gate.id(), reason.clone())),
-            _ => None,
-        })
-        .collect();
-    let mut rest = Vec::new();
-    for resource in resources.iter().filter(|resource| !is_gate(resource)) {
-        match resource.needs.iter().find_map(|need| shut.get(need)) {
-            Some(reason) => {
-                observed.insert(resource.id(), State::Unknown { reason: reason.clone() });
+    let mut observed = Observed::new();
+    for gate in [Some(Gate::Server), Some(Gate::Repository), None] {
+        let mut asked = Vec::new();
+        for resource in resources.iter().filter(|resource| gate_of(resource) == gate) {
+            match told_by_needs(resource, &observed) {
+                Some(state) => {
+                    observed.insert(resource.id(), state);
+                }
+                None => asked.push(resource),
             }
-            None => rest.push(resource),
         }
+        observed.extend(look(context, asked).await);
     }
-    observed.extend(look(context, rest).await);
     task.finish();
     observed
 }
 
-/// Looks at these, whatever they need.
+/// What others can be seen through, in the order in which they are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    Server,
+    Repository,
+}
+
+fn gate_of(resource: &Resource) -> Option<Gate> {
+    match resource.desired {
+        Desired::Endpoint(_) | Desired::BkrepoProject(_) => Some(Gate::Server),
+        Desired::BkrepoRepository(_) => Some(Gate::Repository),
+        _ => None,
+    }
+}
+
+/// What a resource is, as far as what it needs tells.
+fn told_by_needs(resource: &Resource, observed: &Observed) -> Option<State> {
+    let is_gate = |need: &&ResourceId| {
+        let kind = need.as_str().split(' ').next().unwrap_or_default();
+        matches!(kind, "endpoint" | "bkrepo-project" | "bkrepo-repository")
+    };
+    let gates: Vec<(&ResourceId, &State)> =
+        resource.needs.iter().filter(is_gate).filter_map(|need| Some((need, observed.get(need)?))).collect();
+    let unknown = gates.iter().find(|(_, state)| matches!(state, State::Unknown { .. }));
+    if let Some((_, state)) = unknown {
+        return Some((*state).clone());
+    }
+    let lies_in_it = matches!(resource.desired, Desired::Upload(_) | Desired::ChartUpload(_));
+    let is_gone = |(need, state): &(&ResourceId, &State)| {
+        need.as_str().starts_with("bkrepo-repository ") && **state == State::Absent
+    };
+    (lies_in_it && gates.iter().any(is_gone)).then_some(State::Absent)
+}
+
+/// Looks at these, whatever they need: at the files of a bkrepo all together, at others one by one.
 pub(crate) async fn look(context: &Context, resources: Vec<&Resource>) -> Observed {
-    stream::iter(resources)
+    let mut uploads: BTreeMap<_, Vec<&Upload>> = BTreeMap::new();
+    let mut others = Vec::new();
+    for resource in resources {
+        match &resource.desired {
+            Desired::Upload(upload) => {
+                uploads.entry((&upload.bkrepo, &upload.repository)).or_default().push(upload);
+            }
+            _ => others.push(resource),
+        }
+    }
+    let mut observed: Observed = stream::iter(others)
         .map(async |resource| (resource.id(), resource.desired.observe(context).await))
         .buffer_unordered(LOOKS)
         .collect()
-        .await
+        .await;
+    for uploads in uploads.into_values() {
+        let found = bkrepo::find(context, &uploads).await;
+        let states =
+            uploads.iter().zip(found).map(|(upload, found)| (upload_id(upload), upload.state(found)));
+        observed.extend(states);
+    }
+    observed
+}
+
+fn upload_id(upload: &Upload) -> ResourceId {
+    Desired::Upload(upload.clone()).id()
 }
 
 /// Whether two looks at a resource saw the same. Why something is unknown may be worded otherwise each time.

@@ -19,7 +19,7 @@ pub use text::plan_text;
 
 use crate::desire::Desire;
 use crate::observe::Observed;
-use crate::resources::Manage as _;
+use crate::resources::{Manage as _, misplaced_note};
 
 /// Decides on the steps. Each comes behind those that it needs.
 pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<Plan, PlanError> {
@@ -56,7 +56,8 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
         return Err(PlanError::Unknown { resources: unknown });
     }
     let observed = observed.iter().map(|(id, state)| (id.clone(), without_text(state))).collect();
-    let (space, by_hand) = (desire.space.clone(), desire.by_hand.clone());
+    let (space, mut by_hand) = (desire.space.clone(), desire.by_hand.clone());
+    by_hand.extend(misplaced_note(&desire.resources, &observed));
     Ok(Plan { format_version: PLAN_VERSION, identity, observed, steps, space, by_hand })
 }
 
@@ -122,10 +123,10 @@ fn step(id: StepId, action: Action, resource: &Resource, before: &State, after: 
         action,
         summary: match &refusal {
             Some(refusal) => format!("leave {}: {}", resource.id(), refusal.message),
-            None => desired.summary(action),
+            None => desired.summary_from(action, before),
         },
         undo: desired.undo_summary(before),
-        bytes: if moves { desired.bytes() } else { 0 },
+        bytes: if moves { desired.bytes_from(before) } else { 0 },
         diff,
         before: without_text(before),
         resource: resource.clone(),

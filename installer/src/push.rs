@@ -34,6 +34,7 @@ pub use error::PushError;
 use ferry_model::report::Failed;
 pub use item::ItemKind;
 pub(crate) use item::{Entry, Item, items};
+pub(crate) use source::BundleBlob;
 pub use report::{BlobCount, Outcome, PushReport, PushedItem};
 pub use target::{Target, TargetError};
 

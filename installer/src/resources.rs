@@ -2,6 +2,8 @@
 //! [`Manage`], so that planning, applying and undoing know no kinds.
 
 mod app;
+mod bkrepo_project;
+mod bkrepo_repository;
 mod certificates;
 mod container;
 mod daemon_image;
@@ -17,6 +19,7 @@ mod project;
 mod rollout;
 mod unit;
 mod unwritten;
+mod upload;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,6 +33,7 @@ pub(crate) use endpoint::is_registry;
 pub(crate) use image::push_images;
 pub(crate) use kept::Kept;
 pub(crate) use object::with_secrets;
+pub(crate) use upload::{Asked as AskedUpload, misplaced_note};
 
 use crate::context::Context;
 
@@ -40,6 +44,11 @@ pub(crate) trait Manage {
 
     /// In one line, what a step does to it.
     fn summary(&self, action: Action) -> String;
+
+    /// The same, where what stands there makes a difference.
+    fn summary_from(&self, action: Action, _before: &State) -> String {
+        self.summary(action)
+    }
 
     /// In one line, how a step is undone.
     fn undo_summary(&self, before: &State) -> String;
@@ -52,6 +61,11 @@ pub(crate) trait Manage {
     /// Bytes that creating it moves.
     fn bytes(&self) -> u64 {
         0
+    }
+
+    /// Bytes that making it right moves.
+    fn bytes_from(&self, _before: &State) -> u64 {
+        self.bytes()
     }
 
     /// Why it stays as it is, though it differs: what stands there may be replaced only when the site file says so.
@@ -142,6 +156,10 @@ impl Manage for Desired {
         each_kind!(self, thing => thing.summary(action))
     }
 
+    fn summary_from(&self, action: Action, before: &State) -> String {
+        each_kind!(self, thing => thing.summary_from(action, before))
+    }
+
     fn undo_summary(&self, before: &State) -> String {
         each_kind!(self, thing => thing.undo_summary(before))
     }
@@ -152,6 +170,10 @@ impl Manage for Desired {
 
     fn bytes(&self) -> u64 {
         each_kind!(self, thing => thing.bytes())
+    }
+
+    fn bytes_from(&self, before: &State) -> u64 {
+        each_kind!(self, thing => thing.bytes_from(before))
     }
 
     fn refusal(&self, before: &State) -> Option<Failed> {

@@ -1,5 +1,7 @@
 //! Plans for a dozen sites, as people read them. `FERRY_UPDATE_GOLDEN=1 cargo test -p ferry-installer golden` writes them anew.
 
+mod bkrepo;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -97,15 +99,18 @@ fn desired(name: &str) -> Desire {
     desire(&catalog(), &site(name), &facts()).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn planned(name: &str, desire: &Desire, observed: &Observed) -> Result<Plan, PlanError> {
-    let identity = Identity {
+fn identity(site_file: Digest) -> Identity {
+    Identity {
         bundle: "demo".parse().unwrap(),
         version: "1.0.0".parse().unwrap(),
         catalog: digest("catalog"),
         site: "dc1".parse().unwrap(),
-        site_file: site(name).digest,
-    };
-    plan(identity, desire, observed)
+        site_file,
+    }
+}
+
+fn planned(name: &str, desire: &Desire, observed: &Observed) -> Result<Plan, PlanError> {
+    plan(identity(site(name).digest), desire, observed)
 }
 
 /// A site where nothing is yet. A registry that is there answers; one that is not does not.

@@ -6,8 +6,8 @@ use ferry_display::printable;
 use ferry_model::plan::{Action, Desired, Plan, Step};
 use ferry_model::size::ByteSize;
 
-/// Images that are listed one by one.
-const MAX_IMAGES: usize = 20;
+/// Images, and files, that are listed one by one.
+const MAX_LISTED: usize = 20;
 
 /// The plan for people: each step with its reason, its diff and its undo, then the sums.
 pub fn plan_text(plan: &Plan) -> String {
@@ -20,10 +20,16 @@ pub fn plan_text(plan: &Plan) -> String {
     let is_image = |step: &&Step| matches!(step.resource.desired, Desired::Image(_));
     let (checked, images): (Vec<&Step>, Vec<&Step>) =
         plan.steps.iter().filter(is_image).partition(|step| step.action == Action::Check);
-    for step in plan.steps.iter().filter(|step| !is_image(step)) {
+    let is_file =
+        |step: &&Step| step.action == Action::Create && matches!(step.resource.desired, Desired::Upload(_));
+    let (files, others): (Vec<&Step>, Vec<&Step>) =
+        plan.steps.iter().filter(|step| !is_image(step)).partition(is_file);
+    for step in others {
         write_step(&mut text, step);
     }
-    write_images(&mut text, &images);
+    let shared = " with what they share counted for each";
+    write_many(&mut text, &images, "images and charts to push,", shared);
+    write_many(&mut text, &files, "files to upload to bkrepo,", "");
     if !checked.is_empty() {
         let _ = writeln!(
             text,
@@ -62,21 +68,16 @@ fn write_step(text: &mut String, step: &Step) {
 }
 
 /// A thousand images are one line and twenty names.
-fn write_images(text: &mut String, images: &[&Step]) {
-    if images.is_empty() {
+fn write_many(text: &mut String, steps: &[&Step], what: &str, remark: &str) {
+    if steps.is_empty() {
         return;
     }
-    let bytes: u64 = images.iter().map(|step| step.bytes).sum();
-    let _ = writeln!(
-        text,
-        "+ {} images and charts to push, {} with what they share counted for each",
-        images.len(),
-        ByteSize(bytes)
-    );
-    for step in images.iter().take(MAX_IMAGES) {
+    let bytes: u64 = steps.iter().map(|step| step.bytes).sum();
+    let _ = writeln!(text, "+ {} {what} {}{remark}", steps.len(), ByteSize(bytes));
+    for step in steps.iter().take(MAX_LISTED) {
         let _ = writeln!(text, "  {:>4} {} ({})", step.id, printable(&step.summary), ByteSize(step.bytes));
     }
-    if let Some(more) = images.len().checked_sub(MAX_IMAGES).filter(|&more| more > 0) {
+    if let Some(more) = steps.len().checked_sub(MAX_LISTED).filter(|&more| more > 0) {
         let _ = writeln!(text, "       and {more} more; --output json lists all");
     }
 }

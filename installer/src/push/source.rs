@@ -6,10 +6,10 @@ use ferry_model::Digest;
 use ferry_transfer::{BlobSource, ChunkReader, SourceError};
 
 /// One blob, read from where it lies in the bundle.
-pub(super) struct BundleBlob {
-    pub(super) bundle: Bundle,
-    pub(super) digest: Digest,
-    pub(super) size: u64,
+pub(crate) struct BundleBlob {
+    pub(crate) bundle: Bundle,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
 }
 
 struct Chunks(BlobReader);

@@ -4,8 +4,7 @@ use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::Before;
 use ferry_model::plan::{
-    Action, AgentPlugin, BkrepoProject, BkrepoRepository, ChartUpload, RedisEntries, SaasModule, SaasPackage,
-    State, Upload,
+    Action, AgentPlugin, ChartUpload, RedisEntries, SaasModule, SaasPackage, State,
 };
 use ferry_model::report::Failed;
 
@@ -39,11 +38,8 @@ macro_rules! unwritten {
 
 unwritten!(
     AgentPlugin,
-    BkrepoProject,
-    BkrepoRepository,
     ChartUpload,
     RedisEntries,
     SaasModule,
-    SaasPackage,
-    Upload
+    SaasPackage
 );

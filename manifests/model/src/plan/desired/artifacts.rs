@@ -72,8 +72,12 @@ pub struct Upload {
     pub size: u64,
     /// Whether another file there is replaced.
     pub overwrite: bool,
-    /// Whether a folder in its place is removed, and copies at the wrong paths that the deployment guide's loop made.
+    /// Whether a folder in its place is removed, and the copy at `misplaced`.
     pub repair: bool,
+    /// The wrong path that the deployment guide's loop gives this file: without its first folder, and with its name as a
+    /// folder. Absent where no loop would take it there, and where another file belongs there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misplaced: Option<String>,
 }
 
 /// A chart in a helm repository.
