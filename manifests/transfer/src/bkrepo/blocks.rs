@@ -1,7 +1,7 @@
 //! Block uploads: a large file goes up in parts, and after a cut only the missing ones are sent.
 //!
-//! bkrepo keeps parts by number and lists them by rank: one that is missing in the middle moves all behind it. It also
-//! puts them together without a digest to compare with, over whatever is there. So the parts that it lists are
+//! bkrepo keeps parts by number, and 1.3.16 lists them by rank: one that is missing in the middle moves all behind it. It
+//! also puts them together without a digest to compare with, over whatever is there. So the parts that it lists are
 //! compared, digest by digest, with what was sent or with the source itself, both before going on and before the end;
 //! and the file that came of it with what it shall be.
 
@@ -59,6 +59,8 @@ struct Held {
 #[derive(Debug, Deserialize)]
 struct Listed {
     size: u64,
+    #[serde(default)]
+    sequence: Option<usize>,
     #[serde(default)]
     sha256: Option<String>,
 }
@@ -207,7 +209,8 @@ impl Upload<'_> {
         session.held.truncate(known);
         for part in listed.iter().skip(known) {
             let (offset, Some(digest)) = (session.offset(), part.digest()) else { return Ok(()) };
-            if part.size == 0 || offset + part.size > self.file.size {
+            let is_next = part.sequence.is_none_or(|sequence| sequence == session.held.len() + 1);
+            if !is_next || part.size == 0 || part.size > self.file.size - offset {
                 return Ok(());
             }
             // Whoever says that these are ours may be wrong: the file may have been another then.
@@ -259,7 +262,13 @@ impl Upload<'_> {
         let explain = |status, body: &[u8]| self.subject.explain(status, body);
         let id = header_value(id, &url)?;
         let patience = self.bkrepo.0.client.commit_time(self.file.size);
-        let call = self.bkrepo.call(Method::PUT, url, &explain).header(UPLOAD_ID, id).patience(patience);
+        let call = self
+            .bkrepo
+            .call(Method::PUT, url, &explain)
+            .header(UPLOAD_ID, id)
+            // 1.3.16 asked at the beginning; 3.x asks here.
+            .header(OVERWRITE, self.overwrites())
+            .patience(patience);
         self.send::<Value>(&call).await.map(drop)
     }
 
