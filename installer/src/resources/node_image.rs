@@ -1,8 +1,12 @@
 //! Images in the container runtime of a node, brought there through ssh. It is the system's own client, so that the operator's
 //! configuration, agent and known hosts count. Whatever image has the name already is left alone: the node runs what it knows.
+//!
+//! The part of containerd that kubelet talks to gives each image a second name, its id, by which all of it would stay when only
+//! the first is removed.
 
 mod script;
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write as _};
 use std::process::{Child, Command, Stdio};
 
@@ -17,6 +21,8 @@ use crate::context::Context;
 use crate::export::{Archive, docker_archive, find_image, host_platform};
 use script::{Work, remote_command};
 
+/// The name of the list of ids that a node had already.
+const IDS: &str = "ids";
 /// What ssh itself ends with when there is no connection.
 const NO_CONNECTION: i32 = 255;
 
@@ -45,6 +51,11 @@ impl Manage for NodeImage {
         }
     }
 
+    async fn keep(&self, _context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
+        let ids = on_a_thread(self, |node| ask(node, Work::Ids, &[&node.name])).await?;
+        Ok(BTreeMap::from([(IDS.to_owned(), kept.save(ids.as_bytes())?)]))
+    }
+
     async fn apply(&self, context: &Context, _action: Action, task: &Task) -> Result<(), Failed> {
         let found = on_a_thread(self, look).await?;
         if found.is_there {
@@ -69,13 +80,21 @@ impl Manage for NodeImage {
         &self,
         _context: &Context,
         before: &Before,
-        _kept: &Kept,
+        kept: &Kept,
         _mine: &Mine,
     ) -> Result<Undone, Failed> {
         if matches!(before.state, State::Present { .. }) || !on_a_thread(self, look).await?.is_there {
             return Ok(Undone::Restored);
         }
-        match on_a_thread(self, |node| finish(node, start(node, Work::Remove, Stdio::null())?)).await {
+        let had = match before.kept.get(IDS) {
+            Some(file) => String::from_utf8_lossy(&kept.read(file)?).into_owned(),
+            None => String::new(),
+        };
+        let remove = move |node: &NodeImage| {
+            let names = ask(node, Work::Names, &[&node.name])?;
+            ask(node, Work::Remove, &to_remove(&node.name, &names, &had))
+        };
+        match on_a_thread(self, remove).await {
             Ok(_) => Ok(Undone::Restored),
             Err(failed) if failed.class == Class::Local => {
                 Ok(Undone::Left(format!("{} stays on node {}: {}", self.name, self.node, failed.message)))
@@ -83,6 +102,19 @@ impl Manage for NodeImage {
             Err(failed) => Err(failed),
         }
     }
+}
+
+/// The image's name, and before it the id by which its node would keep it: unless that was there before, or somebody else has given
+/// the image a name of theirs. The name comes last, so that what is cut off is begun again.
+fn to_remove<'a>(name: &'a str, all: &'a str, had: &str) -> Vec<&'a str> {
+    let is_id = |other: &&str| other.starts_with("sha256:");
+    let others = all.lines().map(str::trim).filter(|other| !other.is_empty() && *other != name);
+    let mut names = Vec::new();
+    if others.clone().all(|other| is_id(&other)) {
+        names.extend(others.filter(|id| !had.lines().any(|known| known.trim() == *id)));
+    }
+    names.push(name);
+    names
 }
 
 /// What a node says of itself.
@@ -108,7 +140,7 @@ async fn on_a_thread<T: Send + 'static>(
 }
 
 fn look(node: &NodeImage) -> Result<Found, Failed> {
-    let answer = finish(node, start(node, Work::Look, Stdio::null())?)?;
+    let answer = ask(node, Work::Look, &[&node.name])?;
     let mut lines = answer.lines();
     let architecture = match lines.next().unwrap_or_default().trim() {
         "x86_64" => Some("linux/amd64"),
@@ -121,7 +153,7 @@ fn look(node: &NodeImage) -> Result<Found, Failed> {
 
 /// Sends the image, as it is read out of the bundle.
 fn import(node: &NodeImage, archive: &Archive, task: &Task) -> Result<(), Failed> {
-    let mut child = start(node, Work::Import, Stdio::piped())?;
+    let mut child = start(node, Work::Import, &[&node.name], Stdio::piped())?;
     let pipe = child.stdin.take().expect("a pipe was asked for");
     let mut pipe = BufWriter::with_capacity(1 << 20, pipe);
     let written = archive.write(&mut pipe, task).map_err(|error| Failed::new(&error));
@@ -132,9 +164,13 @@ fn import(node: &NodeImage, archive: &Archive, task: &Task) -> Result<(), Failed
     written
 }
 
-fn start(node: &NodeImage, work: Work, input: Stdio) -> Result<Child, Failed> {
+fn ask(node: &NodeImage, work: Work, names: &[&str]) -> Result<String, Failed> {
+    finish(node, start(node, work, names, Stdio::null())?)
+}
+
+fn start(node: &NodeImage, work: Work, names: &[&str], input: Stdio) -> Result<Child, Failed> {
     let mut command = Command::new("ssh");
-    command.args(&node.ssh).arg(remote_command(work, &node.name, node.sudo));
+    command.args(&node.ssh).arg(remote_command(work, names, node.sudo));
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().map_err(|error| {
         Failed::because(Class::Local, format!("ssh cannot be started: {error}"))
@@ -169,4 +205,25 @@ fn finish(node: &NodeImage, child: Child) -> Result<String, Failed> {
             .hint("see that `ssh` reaches it: `nodes: {hosts: [{name: …, address: …}]}`"),
         _ => Failed::because(Class::Local, message),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_goes_with_the_last_name() {
+        let (name, id, other) = ("x.corp/registry:2", "sha256:aa", "theirs.corp/x:1");
+        for (all, had, expected) in [
+            (format!("{id}\n{name}\n"), "", vec![id, name]),
+            (format!("{id}\n{name}\n"), "sha256:bb\n", vec![id, name]),
+            (format!("{id}\n{name}\n"), "sha256:aa\nsha256:bb\n", vec![name]),
+            (format!("{id}\n{other}\n{name}\n"), "", vec![name]),
+            (format!("{name}\n"), "", vec![name]),
+            // Docker's, and one that is gone already.
+            (String::new(), "", vec![name]),
+        ] {
+            assert_eq!(to_remove(name, &all, had), expected, "{all}{had}");
+        }
+    }
 }

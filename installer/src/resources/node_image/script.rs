@@ -5,9 +5,13 @@
 pub(super) enum Work {
     /// Says what machine it is, and `present` or `absent`.
     Look,
+    /// Lists the names that are ids.
+    Ids,
     /// Takes an archive from standard input.
     Import,
-    /// Removes the image's name.
+    /// Lists all names of what the first name means, itself among them.
+    Names,
+    /// Removes names.
     Remove,
 }
 
@@ -31,17 +35,31 @@ else l=$($c images ls -q "name==$i") || exit 1; [ -n "$l" ] && echo present || e
 const IMPORT: &str = r#"if [ "$c" = docker ]; then exec docker load -q; else exec $c images import -; fi
 "#;
 
-const REMOVE: &str = r#"if [ "$c" = docker ]; then exec docker rmi "$i"; else exec $c images rm "$i"; fi
+const IDS: &str = r#"[ "$c" = docker ] && exit
+l=$($c images ls -q) || exit 1
+echo "$l" | grep ^sha256: || true
+"#;
+
+const NAMES: &str = r#"if [ "$c" = docker ]; then echo "$i"; exit; fi
+l=$($c images ls "name==$i") || exit 1
+d=$(echo "$l" | while read -r name type digest rest; do if [ "$name" = "$i" ]; then echo "$digest"; fi; done)
+[ -z "$d" ] || exec $c images ls -q "target.digest==$d"
+"#;
+
+const REMOVE: &str = r#"if [ "$c" = docker ]; then exec docker rmi "$@"; else exec $c images rm "$@"; fi
 "#;
 
 /// The command for ssh, which hands it to the login shell there.
-pub(super) fn remote_command(work: Work, image: &str, sudo: bool) -> String {
+pub(super) fn remote_command(work: Work, names: &[&str], sudo: bool) -> String {
     let work = match work {
         Work::Look => LOOK,
+        Work::Ids => IDS,
         Work::Import => IMPORT,
+        Work::Names => NAMES,
         Work::Remove => REMOVE,
     };
-    let script = format!("i={}\n{RUNTIME}{work}", quoted(image));
+    let names = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(" ");
+    let script = format!("set -- {names}\ni=$1\n{RUNTIME}{work}");
     let sudo = if sudo { "sudo -n " } else { "" };
     format!("{sudo}sh -c {}", quoted(&script))
 }
@@ -71,7 +89,7 @@ mod tests {
         for name in ["sh", "grep", "uname"] {
             std::os::unix::fs::symlink(format!("/bin/{name}"), folder.path().join(name)).unwrap();
         }
-        let line = remote_command(work, "docker.io/library/registry:2", false);
+        let line = remote_command(work, &["docker.io/library/registry:2"], false);
         // The machine that tests run on may have a runtime of its own.
         let line = line.replace("PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/var/lib/rancher/rke2/bin", ":");
         let output = Command::new("/bin/sh").args(["-c", &line]).env("PATH", folder.path()).output().unwrap();
