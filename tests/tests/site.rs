@@ -196,15 +196,47 @@ fn two_runs_at_once_are_kept_apart() -> Result<()> {
     plain(workspace, &proxy.host())?;
     let apply = installer(workspace, &["apply", "bundle"]);
     let first = apply.start()?;
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while !workspace.path("site.ferry/runs/0001/journal.jsonl").exists() {
-        ensure!(std::time::Instant::now() < deadline, "the first did not begin");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_run(workspace)?;
     apply.fail_with(1)?.says("another run")?.says(&first.id().to_string())?;
     drop(first);
     // Its process is gone, and the lock with it.
     apply.succeed()?;
+    Ok(())
+}
+
+/// Waits until the first run has begun.
+fn wait_for_run(workspace: &Workspace) -> Result<()> {
+    let begun = || workspace.path("site.ferry/runs/0001/journal.jsonl").exists();
+    parts::wait_until(Duration::from_secs(20), "the run has not begun", begun)
+}
+
+#[test]
+fn a_run_that_goes_on_is_told_from_one_that_was_cut_off() -> Result<()> {
+    let sample = Sample::built(Corpus::small(310, 2_000_000))?;
+    let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
+    let proxy = Proxy::start(&registry.host());
+    proxy.slow_down(Duration::from_millis(50));
+    plain(workspace, &proxy.host())?;
+    let apply = installer(workspace, &["apply", "bundle"]);
+    let running = apply.start()?;
+    wait_for_run(workspace)?;
+
+    let status = installer(workspace, &["status"]).fail_with(1)?;
+    status.prints(&format!("process {} on ", running.id()))?.prints("is changing this site now")?;
+    status.prints("running")?.prints("next: wait for it to end")?;
+    ensure!(!status.stdout.contains("cut off"), "{status}");
+    let json = installer(workspace, &["status", "--output", "json"]).fail_with(1)?.json()?;
+    ensure!(json["runs"][0]["state"] == "running" && json["runs"][0]["failures"] == serde_json::json!([]));
+    ensure!(json["changing"].as_str().is_some_and(|holder| holder.contains(&running.id().to_string())));
+
+    // Killed, it leaves its name in the lock's file, and that does not count.
+    drop(running);
+    let status = installer(workspace, &["status"]).fail_with(1)?;
+    status.prints("cut off")?;
+    ensure!(!status.stdout.contains("changing"), "{status}");
+    proxy.slow_down(Duration::ZERO);
+    apply.succeed()?;
+    installer(workspace, &["status"]).succeed()?.prints("done")?;
     Ok(())
 }
 
