@@ -159,11 +159,18 @@ pub async fn resolve(request: Request<'_>) -> Result<Resolution, Error> {
         }
     }
     failures.sort_by_key(|(index, _)| *index);
-    let failed = |(index, error): (usize, Error)| Failed {
-        name: entries[index].origin.clone(),
-        error: Box::new(error),
+    let failed = |(index, error): (usize, Error)| {
+        let origin = entries[index].origin.clone();
+        match error {
+            // An entry that stands for many things says of each what failed.
+            Error::Several { failures } => failures
+                .into_iter()
+                .map(|failed| Failed { name: format!("{origin}: {}", failed.name), error: failed.error })
+                .collect(),
+            error => vec![Failed { name: origin, error: Box::new(error) }],
+        }
     };
-    Error::collect(failures.into_iter().map(failed).collect())?;
+    Error::collect(failures.into_iter().flat_map(failed).collect())?;
     found.sort_by_key(|(index, _)| *index);
     let mut found: Vec<Found> = found.into_iter().map(|(_, found)| found).collect();
     let bases: Vec<_> = found.iter_mut().flat_map(|found| std::mem::take(&mut found.bases)).collect();
