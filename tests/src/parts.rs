@@ -3,7 +3,6 @@
 //! A part that is not installed makes its tests skip loudly; under `cargo xtask test` (`FERRY_REQUIRE_PARTS=1`)
 //! it makes them fail.
 
-mod api_server;
 mod cable;
 mod certificates;
 mod daemon;
@@ -19,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-pub use api_server::ApiServer;
 pub use certificates::Certificates;
 pub(crate) use docker_registry::push;
 pub use docker_registry::{DockerRegistry, RegistrySetup, htpasswd};
@@ -64,11 +62,6 @@ fn is_there(name: &str) -> bool {
                 .any(|folder| folder.join(name).is_file())
         }
     }
-}
-
-/// kubectl, out of the wheel that has helm 3.
-fn kubectl() -> PathBuf {
-    folder().join("helm3/kubectl")
 }
 
 fn helm_path(major: u32) -> PathBuf {
