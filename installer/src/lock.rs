@@ -115,10 +115,11 @@ fn make_private(folder: &Path) -> Result<(), Error> {
         });
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 == 0 {
+    let private = mode & !0o077;
+    if mode == private {
         return Ok(());
     }
-    let tightened = opened.set_permissions(fs::Permissions::from_mode(mode & !0o077));
+    let tightened = opened.set_permissions(fs::Permissions::from_mode(private));
     tightened.map_err(|error| Error::Usage {
         problem: format!(
             "others can use the state folder {shown} (its mode is {mode:04o}), and that cannot be changed: {error}"

@@ -75,10 +75,13 @@ pub async fn status(context: &Context) -> Result<Status, Error> {
     Ok(status)
 }
 
+/// Runs, each with how far it has come.
+type Runs = Vec<(RunFolder, Progress)>;
+
 /// Who is changing the site, and how far its runs have come. A run that is open and whose journal stands still while nobody holds
 /// the lock was cut off; one that begins or ends meanwhile was not.
-fn read_runs(folder: &Path) -> Result<(Option<String>, Vec<(RunFolder, Progress)>), Error> {
-    let read = || -> Result<Vec<_>, Error> {
+fn read_runs(folder: &Path) -> Result<(Option<String>, Runs), Error> {
+    let read = || -> Result<Runs, Error> {
         let runs = RunFolder::all(folder)?.into_iter();
         runs.map(|run| run.progress().map(|progress| (run, progress))).collect()
     };
