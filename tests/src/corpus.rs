@@ -4,11 +4,13 @@ mod archive;
 mod chart;
 mod image;
 mod layer;
+mod smart;
 
 pub use archive::{write_docker_archive, write_oci_archive, write_oci_layout};
 pub use chart::{Chart, index_yaml, large_index_yaml};
 pub use image::{Dialect, Document, Image, ImageSetup};
 pub use layer::Layer;
+pub use smart::{Mark, gzip, smart_package, tar};
 
 use std::sync::Arc;
 

@@ -101,7 +101,10 @@ fn from_files_globs_and_saas() -> Result<()> {
     let corpus = Corpus::small(21, 20_000);
     let files = Files::start(FilesSetup::default());
     offer(&files, &corpus);
-    files.add("saas/bk_itsm-V2.6.6.tar.gz", vec![1; 5000]);
+    files.add(
+        "saas/bk_itsm-V2.6.6.tar.gz",
+        corpus::smart_package("bk_itsm", "2.6.6", Some("slug-layers"), 5000),
+    );
     files.add("tool.tgz", vec![2; 6000]);
     let workspace = Workspace::new()?;
     workspace.write("docs/a.md", "a")?;
