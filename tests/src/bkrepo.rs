@@ -8,9 +8,12 @@ mod answer;
 mod auth;
 mod block;
 mod call;
+pub(crate) mod charts;
 mod content;
+mod docker;
 mod fault;
 mod generic;
+mod helm;
 mod log;
 mod node;
 mod path;
@@ -39,10 +42,12 @@ pub use fault::Fault;
 pub use log::Asked;
 pub use store::File;
 
+use crate::registry::Registry;
 use crate::server::Listening;
 use call::Call;
 use fault::Plan;
 use log::Log;
+pub(crate) use path::percent_decode;
 use store::Store;
 
 /// Which bkrepo this is.
@@ -116,6 +121,12 @@ pub struct Setup {
     pub keeping: Keeping,
     /// What folders answer to `GET` and `HEAD`.
     pub folder_listing: FolderListing,
+    /// Where charts lie according to `index.yaml`, without a slash at its end; by default below the URL that was asked.
+    pub helm_domain: Option<String>,
+    /// How many times an index is still given without a chart that was uploaded: it is brought up to date behind the answer.
+    pub helm_index_lag: usize,
+    /// The host name (without port) of the token service's URL in the registry's challenge; by default the one that was asked.
+    pub token_host: Option<String>,
 }
 
 impl Default for Setup {
@@ -130,6 +141,9 @@ impl Default for Setup {
             page_limit: 100_000,
             keeping: Keeping::default(),
             folder_listing: FolderListing::default(),
+            helm_domain: None,
+            helm_index_lag: 0,
+            token_host: None,
         }
     }
 }
@@ -169,6 +183,8 @@ pub(crate) struct Inner {
     store: Mutex<Store>,
     plan: Mutex<Plan>,
     log: Log,
+    tokens: Mutex<docker::Tokens>,
+    registry: Registry,
 }
 
 impl fmt::Debug for Bkrepo {
@@ -190,6 +206,8 @@ impl Bkrepo {
             folder: tempfile::tempdir().context("a folder for what is uploaded")?,
             plan: Mutex::default(),
             log: Log::default(),
+            tokens: Mutex::default(),
+            registry: docker::registry(),
         });
         let served = Arc::clone(&inner);
         Ok(Self { inner, listening: Arc::new(Listening::start(|listener| accept(listener, served))) })
@@ -263,6 +281,11 @@ impl Bkrepo {
         let store = lock(&self.inner.store);
         let node = store.repository(project, repository).ok()?.node(path)?;
         std::fs::read(node.content.file.as_deref()?).ok()
+    }
+
+    /// The registry that holds the images, by `PROJECT/REPOSITORY/NAME`.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
     }
 
     /// How many block uploads are under way.

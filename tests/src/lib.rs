@@ -16,6 +16,7 @@
 //! Everything that is started here ends when its handle is dropped, and also when the test process is killed.
 
 pub mod bkrepo;
+pub mod chartmuseum;
 pub mod cluster;
 pub mod corpus;
 pub mod files;

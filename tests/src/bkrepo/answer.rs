@@ -16,6 +16,8 @@ pub(super) struct Cut;
 #[derive(Debug)]
 pub(super) enum Stop {
     Refused(Refusal),
+    /// Refused by the helm service, which says only `{"error": …}`.
+    Error(StatusCode, String),
     Cut,
 }
 
@@ -128,9 +130,13 @@ impl Refusal {
         Self::bad(moved(release, 250_110), format!("Method not allowed: {reason}"))
     }
 
+    pub(super) fn is_unauthenticated(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     pub(super) fn answer(&self) -> Response<Body> {
         let body = json!({"code": self.code, "message": self.message, "data": null, "traceId": ""});
-        challenged(json_answer(self.status, &body))
+        json_answer(self.status, &body)
     }
 }
 
@@ -139,7 +145,7 @@ pub(super) fn challenged(mut answer: Response<Body>) -> Response<Body> {
     if answer.status() == StatusCode::UNAUTHORIZED {
         let challenge =
             "Basic realm=\"Authentication Required\"".parse().expect("plain ASCII is a header value");
-        answer.headers_mut().insert("www-authenticate", challenge);
+        answer.headers_mut().entry("www-authenticate").or_insert(challenge);
     }
     answer
 }

@@ -1,13 +1,15 @@
 //! One request on its way: faults, who it is from, and which service it is for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, request::Parts};
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::answer::{self, CONTENT_INVALID, Cut, Refusal, Stop};
+use super::answer::{self, CONTENT_INVALID, Cut, Refusal, Stop, json_answer};
 use super::auth::{self, Who};
 use super::content::{self, Content};
 use super::fault::Fault;
@@ -15,7 +17,7 @@ use super::log::Record;
 use super::path::{percent_decode, query_pairs};
 use super::{Inner, Keeping, Release, lock};
 
-const MAX_JSON: usize = 1 << 20;
+const MAX_IN_MEMORY: usize = 64 << 20;
 
 pub(super) struct Call<'a> {
     pub(super) server: &'a Inner,
@@ -46,11 +48,13 @@ impl<'a> Call<'a> {
         if self.fault == Some(Fault::LoseAnswer) {
             return Err(Cut);
         }
-        match answer {
-            Ok(answer) => Ok(answer::challenged(answer)),
-            Err(Stop::Refused(refusal)) => Ok(refusal.answer()),
-            Err(Stop::Cut) => Err(Cut),
-        }
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(Stop::Refused(refusal)) => refusal.answer(),
+            Err(Stop::Error(status, message)) => json_answer(status, &json!({"error": message})),
+            Err(Stop::Cut) => return Err(Cut),
+        };
+        Ok(answer::challenged(answer))
     }
 
     /// Does what the fault says, where that stands in the request's place.
@@ -89,16 +93,29 @@ impl<'a> Call<'a> {
         if let Some(Fault::Gateway(status)) = self.fault {
             return Ok(answer::gateway(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)));
         }
-        self.who = auth::identify(self.server, &self.parts.headers)?;
         let path = self.parts.uri.path().to_owned();
+        if path == "/v2" || path.starts_with("/v2/") {
+            let answer = self.docker().await?;
+            return if matches!(self.fault, Some(Fault::CutAfter(_))) { Err(Stop::Cut) } else { Ok(answer) };
+        }
+        if path == "/docker/v2/auth" {
+            return self.docker_token();
+        }
+        self.who = auth::identify(self.server, &self.parts.headers)?;
         // The gateway runs slashes together before it looks for a service.
         let path = path.trim_start_matches('/');
-        let (service, rest) = path.split_once('/').unwrap_or((path, ""));
+        // Host names of their own lead to the services for docker and helm.
+        let host = self.header("host").unwrap_or_default();
+        let (service, rest) = match host.split('.').next() {
+            Some("helm") => ("helm", path),
+            _ => path.split_once('/').unwrap_or((path, "")),
+        };
         let rest = rest.trim_start_matches('/');
         let answer = match service {
             "generic" => self.generic(rest).await,
             "repository" => self.repository_service(rest).await,
             "auth" => self.auth_service(rest).await,
+            "helm" => self.helm(rest).await,
             _ => return Ok(answer::gateway(StatusCode::NOT_FOUND)),
         };
         // A cut that no body came to is one after the request.
@@ -158,8 +175,8 @@ impl<'a> Call<'a> {
             Some(Fault::CutAfter(bytes)) => Some(bytes),
             _ => None,
         };
-        let body = self.body.take().unwrap_or_default();
-        content::receive(body, (keeping, self.server.folder.path()), &self.record.body, cut_after).await
+        let body = self.take_body();
+        content::receive(body, (keeping, self.server.folder.path()), cut_after).await
     }
 
     async fn discard(&mut self) -> Result<(), Stop> {
@@ -167,24 +184,40 @@ impl<'a> Call<'a> {
     }
 
     pub(super) async fn json(&mut self) -> Result<Value, Stop> {
-        let body = Limited::new(self.body.take().unwrap_or_default(), MAX_JSON);
-        let bytes = body.collect().await.map_err(|_| Stop::Cut)?.to_bytes();
-        self.record.body.fetch_add(bytes.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        let bytes = self.bytes().await?;
         serde_json::from_slice(&bytes)
             .map_err(|_| Refusal::bad(CONTENT_INVALID, "Invalid request content").into())
     }
 
+    /// The body in memory: requests in JSON, charts, manifests.
+    pub(super) async fn bytes(&mut self) -> Result<Bytes, Stop> {
+        collect(self.take_body()).await
+    }
+
+    /// The body, counted while it is read.
+    pub(super) fn take_body(&mut self) -> Body {
+        let record = Arc::clone(&self.record);
+        let body = self.body.take().unwrap_or_default();
+        Body::new(body.map_frame(move |frame| {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            record.body.fetch_add(length as u64, Ordering::Relaxed);
+            frame
+        }))
+    }
+
     /// Reads on behind an early answer, as the gateway does, so that a client which is still sending gets to see it.
     fn drain(&mut self) {
-        let Some(mut body) = self.body.take() else { return };
-        let record = Arc::clone(&self.record);
-        tokio::spawn(async move {
-            while let Some(Ok(frame)) = body.frame().await {
-                let length = frame.data_ref().map_or(0, bytes::Bytes::len);
-                record.body.fetch_add(length as u64, std::sync::atomic::Ordering::Relaxed);
-            }
-        });
+        if self.body.is_none() {
+            return;
+        }
+        let mut body = self.take_body();
+        tokio::spawn(async move { while let Some(Ok(_)) = body.frame().await {} });
     }
+}
+
+pub(super) async fn collect(body: Body) -> Result<Bytes, Stop> {
+    let body = Limited::new(body, MAX_IN_MEMORY);
+    Ok(body.collect().await.map_err(|_| Stop::Cut)?.to_bytes())
 }
 
 /// Project, repository and what follows, from `PROJECT/REPOSITORY/PATH`.

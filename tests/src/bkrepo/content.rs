@@ -5,7 +5,6 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -76,7 +75,6 @@ fn disk(error: &io::Error) -> Stop {
 pub(super) async fn receive(
     mut body: Body,
     (keeping, folder): (Keeping, &Path),
-    received: &AtomicU64,
     cut_after: Option<u64>,
 ) -> Result<Content, Stop> {
     let mut taking = Taking::new(keeping, folder).map_err(|error| disk(&error))?;
@@ -88,7 +86,6 @@ pub(super) async fn receive(
         // The client has gone.
         let frame = frame.map_err(|_| Stop::Cut)?;
         if let Some(bytes) = frame.data_ref() {
-            received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             taking.take(bytes).map_err(|error| disk(&error))?;
         }
     }

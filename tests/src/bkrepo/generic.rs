@@ -141,7 +141,7 @@ impl Call<'_> {
         Ok(answer.body(Body::from(page)).expect("a plain header"))
     }
 
-    fn send(&self, node: &Node, path: &str) -> Result<Response<Body>, Stop> {
+    pub(super) fn send(&self, node: &Node, path: &str) -> Result<Response<Body>, Stop> {
         let size = node.content.size;
         let asked = self.header("range").filter(|range| !range.trim().is_empty());
         let Some((from, to)) = asked.map_or(Some((0, size)), |range| part(range, size)) else {

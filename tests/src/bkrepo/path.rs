@@ -44,7 +44,7 @@ pub(super) fn prefix(path: &str) -> String {
 }
 
 /// Takes `%XX` apart; what is no UTF-8 then is replaced.
-pub(super) fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

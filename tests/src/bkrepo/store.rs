@@ -9,6 +9,7 @@ use super::Setup;
 use super::answer::Refusal;
 use super::auth::User;
 use super::content::Content;
+use super::helm::Index;
 use super::path;
 
 /// What a test sees of a node.
@@ -50,6 +51,7 @@ pub(super) struct Repository {
     pub(super) public: bool,
     pub(super) description: String,
     pub(super) configuration: Value,
+    pub(super) index: Index,
     nodes: BTreeMap<String, Node>,
     made: u64,
 }
@@ -131,6 +133,7 @@ impl Repository {
             public,
             description: String::new(),
             configuration: json!({"type": category.to_lowercase(), "settings": {}}),
+            index: Index::default(),
             nodes: BTreeMap::new(),
             made: 0,
         }
