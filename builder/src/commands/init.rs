@@ -30,6 +30,7 @@ mod tests {
             !full.charts.is_empty()
                 && !full.runtimes.is_empty()
                 && !full.saas.is_empty()
+                && !full.bkdl.is_empty()
                 && !full.files.is_empty()
         );
     }
