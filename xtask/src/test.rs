@@ -1,13 +1,13 @@
 //! `cargo xtask test`: everything, from installing the parts to fuzzing.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::generate::{Mode, generate};
+use crate::parts::kubernetes::Cluster;
 use crate::run::{cargo, headline, run, since, target};
 use crate::{arrows, fuzz, parts};
 
@@ -70,7 +70,7 @@ impl Totals {
 
 pub(crate) fn test(arguments: &[&str]) -> Result<()> {
     let options = Options::parse(arguments)?;
-    let cluster = options.cluster.then(parts::kubernetes::kubeconfig).transpose()?;
+    let cluster = options.cluster.then(Cluster::prepare).transpose()?;
     let begun = Instant::now();
     headline("the workspace's rules and generated files");
     arrows::check()?;
@@ -82,9 +82,9 @@ pub(crate) fn test(arguments: &[&str]) -> Result<()> {
     run(&mut cargo(&["build", "--bins", "-p", "ferry-builder", "-p", "ferry-installer"]))?;
     run(&mut cargo(&["test", "--workspace", "--no-run"]))?;
     headline("tests");
-    let totals = run_tests(options.quick, cluster.as_deref())?;
+    let totals = run_tests(options.quick, cluster.as_ref())?;
     if cluster.is_none() {
-        headline(parts::kubernetes::skipped());
+        headline(Cluster::skipped());
     }
     let fuzzed =
         if options.fuzz_seconds > 0 { fuzz::fuzz(options.fuzz_seconds)? } else { "no fuzzing".into() };
@@ -99,7 +99,7 @@ pub(crate) fn test(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn run_tests(quick: bool, cluster: Option<&Path>) -> Result<Totals> {
+fn run_tests(quick: bool, cluster: Option<&Cluster>) -> Result<Totals> {
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
     command.env("FERRY_BIN_DIR", target().join("debug")).env("FERRY_PARTS_DIR", parts::folder());
     // Errors that tests return say where they come from; the stack below them only hides that.
@@ -107,11 +107,7 @@ fn run_tests(quick: bool, cluster: Option<&Path>) -> Result<Totals> {
     if !quick {
         command.env("FERRY_REQUIRE_PARTS", "1");
     }
-    match cluster {
-        Some(path) => command.env(parts::kubernetes::variable(), path),
-        // Whose cluster it is must be said, and not be lying about in the environment.
-        None => command.env_remove(parts::kubernetes::variable()),
-    };
+    Cluster::tell(cluster, &mut command);
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut totals = Totals::default();
     for line in BufReader::new(child.stdout.take().context("a pipe was asked for")?).lines() {

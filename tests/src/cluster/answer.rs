@@ -120,6 +120,7 @@ fn patch(
             if asked.body["metadata"].get("managedFields").is_some() {
                 return Err(Refusal::new(400, "BadRequest", "metadata.managedFields must be nil"));
             }
+            without_protocol(&asked.body)?;
             let force = asked.query.get("force").is_some_and(|force| force == "true");
             store.apply(kind, namespace, name, &asked.body, manager, force)
         }
@@ -127,6 +128,21 @@ fn patch(
             store.merge(kind, namespace, name, &asked.body, manager.map_or("unknown", String::as_str))
         }
         other => Err(Refusal::new(415, "UnsupportedMediaType", format!("{other} is not supported"))),
+    }
+}
+
+/// Kubernetes 1.20 merges a Service's ports by port and protocol, and knows no default for the latter.
+fn without_protocol(object: &Value) -> Result<(), Refusal> {
+    let ports = object["spec"]["ports"].as_array().filter(|_| object["kind"] == "Service");
+    match ports.and_then(|ports| ports.iter().position(|port| port.get("protocol").is_none())) {
+        Some(index) => Err(Refusal::new(
+            500,
+            "InternalError",
+            format!(
+                "failed to create typed patch object: .spec.ports: element {index}: associative list with keys has an element that omits key field \"protocol\" (and doesn't have default value)"
+            ),
+        )),
+        None => Ok(()),
     }
 }
 

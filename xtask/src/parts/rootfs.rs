@@ -33,12 +33,7 @@ pub(super) fn is_there(root: &Path) -> bool {
 pub(super) fn build(root: &Path) -> Result<()> {
     headline("building the system of the tests' machines, which takes a minute or three");
     run(Command::new("apt-get").args(["update", "-qq"]))?;
-    let release = release(&fs::read_to_string("/etc/os-release")?)?;
-    let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
-    let targets =
-        output(Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]))?;
-    let archive = choose(&targets, &release)
-        .with_context(|| format!("apt knows no archive of {release} that debootstrap can read"))?;
+    let (archive, release) = archive()?;
 
     let unfinished = root.with_extension("unfinished");
     for folder in [root, &unfinished] {
@@ -71,6 +66,23 @@ pub(super) fn build(root: &Path) -> Result<()> {
     fs::write(unfinished.join(RECIPE), PACKAGES)?;
     fs::rename(&unfinished, root)?;
     Ok(())
+}
+
+/// The archive that packages of this machine's release come from, and that release's code name.
+fn archive() -> Result<(Archive, String)> {
+    let release = release(&fs::read_to_string("/etc/os-release")?)?;
+    let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
+    let targets =
+        output(Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]))?;
+    let archive = choose(&targets, &release)
+        .with_context(|| format!("apt knows no archive of {release} that debootstrap can read"))?;
+    Ok((archive, release))
+}
+
+/// The line of a sources.list that names the same archive's source packages.
+pub(super) fn sources() -> Result<String> {
+    let (archive, release) = archive()?;
+    Ok(format!("deb-src {} {release} {}\n", archive.address, archive.components.join(" ")))
 }
 
 /// The code name of the distribution's release.
