@@ -2,10 +2,12 @@
 //! the same resources; what only this machine knows comes in as [`Facts`].
 
 mod artifacts;
+mod charts;
 mod facts;
 mod manifests;
 mod naming;
 mod registry;
+mod settings;
 
 use ferry_model::catalog::Catalog;
 use ferry_model::plan::{Resource, Space};
@@ -36,6 +38,8 @@ pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desir
     }
     left_by_hand(&mut desire, catalog, site);
     artifacts::desire_artifacts(&mut desire, catalog, &site.site)?;
+    charts::desire_charts(&mut desire, catalog, site)?;
+    settings::desire_settings(&mut desire, site);
     Ok(desire)
 }
 
@@ -48,10 +52,12 @@ fn left_by_hand(desire: &mut Desire, catalog: &Catalog, site: &SiteFile) {
         let images = count(catalog.images.len(), "image");
         desire.by_hand.push(format!("{images} not pushed anywhere: the site file has no `registry`"));
     }
-    if !site.site.charts.push && !catalog.charts.is_empty() {
+    let is_pushed = site.site.charts.push && site.site.registry.is_some();
+    if !is_pushed && site.site.charts.repositories.is_empty() && !catalog.charts.is_empty() {
         let charts = count(catalog.charts.len(), "chart");
-        desire
-            .by_hand
-            .push(format!("{charts} not pushed anywhere: the site file says `charts: {{push: false}}`"));
+        let why = if site.site.charts.push { "has no `registry`" } else { "says `charts: {push: false}`" };
+        desire.by_hand.push(format!(
+            "{charts} not pushed anywhere: the site file {why} and names no `charts.repositories`"
+        ));
     }
 }

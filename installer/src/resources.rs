@@ -5,6 +5,7 @@ mod app;
 mod bkrepo_project;
 mod bkrepo_repository;
 mod certificates;
+mod chart_upload;
 mod container;
 mod daemon_image;
 mod endpoint;

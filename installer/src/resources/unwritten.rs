@@ -4,7 +4,7 @@ use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::Before;
 use ferry_model::plan::{
-    Action, AgentPlugin, ChartUpload, RedisEntries, SaasModule, SaasPackage, State,
+    Action, AgentPlugin, RedisEntries, SaasModule, SaasPackage, State,
 };
 use ferry_model::report::Failed;
 
@@ -38,7 +38,6 @@ macro_rules! unwritten {
 
 unwritten!(
     AgentPlugin,
-    ChartUpload,
     RedisEntries,
     SaasModule,
     SaasPackage
