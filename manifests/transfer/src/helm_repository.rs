@@ -299,8 +299,9 @@ impl HelmRepository {
 
     /// Reads an answer that says no. `None` where the status says it all.
     fn explain(&self, subject: &str, status: u16, body: &[u8]) -> Option<Error> {
-        let problem = HelmRepositoryProblem::of(status)?;
-        Some(self.error(subject, status, problem, error::message(body)))
+        let message = error::message(body);
+        let problem = HelmRepositoryProblem::of(status, &message)?;
+        Some(self.error(subject, status, problem, message))
     }
 
     fn error(&self, subject: &str, status: u16, problem: HelmRepositoryProblem, message: String) -> Error {

@@ -51,13 +51,15 @@ pub enum HelmRepositoryProblem {
 
 impl HelmRepositoryProblem {
     /// What a status means. `None` for what may pass by itself.
-    pub(super) fn of(status: u16) -> Option<Self> {
+    pub(super) fn of(status: u16, message: &str) -> Option<Self> {
         Some(match status {
             401 => Self::Unauthenticated,
             403 => Self::Denied,
             409 => Self::Exists,
             413 => Self::TooLarge,
             404 | 405 | 410 => Self::NotARepository,
+            // What bkrepo says to a chart for a repository that is not there, or not for charts.
+            400 if message.starts_with("Helm repository [") => Self::NotARepository,
             400 | 422 => Self::Other,
             _ => return None,
         })
@@ -82,7 +84,7 @@ impl Failure for HelmRepositoryError {
                 "it must be the URL that `helm repo add` takes, of a ChartMuseum whose API is on (DISABLE_API=false) or of Harbor's …/chartrepo/PROJECT: check {repository}/index.yaml"
             ),
             (HelmRepositoryProblem::NotARepository, HelmApi::Bkrepo) => format!(
-                "it must be http://helm.YOUR_DOMAIN/PROJECT/REPOSITORY, of a repository of the type HELM: check {repository}/index.yaml"
+                "it must be http://helm.YOUR_DOMAIN/PROJECT/REPOSITORY, and the repository there and of the type HELM: check {repository}/index.yaml"
             ),
             (HelmRepositoryProblem::Unauthenticated, _) => {
                 "check the login of this helm repository in the site file".to_owned()
