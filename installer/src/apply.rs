@@ -125,9 +125,15 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     async fn take(&self, step: &Step) -> Ended {
-        let task = self.context.events.start(&step.summary, (step.bytes > 0).then_some(step.bytes));
         let desired = &step.resource.desired;
-        let outcome = match desired.refusal(&step.before) {
+        let refusal = desired.refusal(&step.before);
+        // Why it is left is told as the failure that it is.
+        let title = match &refusal {
+            Some(_) => format!("leave {}", step.resource.id()),
+            None => step.summary.clone(),
+        };
+        let task = self.context.events.start(&title, (step.bytes > 0).then_some(step.bytes));
+        let outcome = match refusal {
             Some(failed) => Err(failed),
             None => match self.note_start(step).await? {
                 Ok(()) => desired.apply(self.context, step.action, &task).await,
@@ -179,6 +185,10 @@ impl Worker<'_> {
         let (after, wanted) = (desired.observe(self.context).await, desired.wanted());
         if after.meets(&wanted) {
             return Ok(without_text(after));
+        }
+        if let State::Unknown { reason } = after {
+            let message = format!("{} cannot be looked at after the step: {reason}", step.resource.id());
+            return Err(Failed::because(Class::Local, message).hint("run the same command again: it looks first"));
         }
         let message = format!("{} is {after} after the step, and should be {wanted}", step.resource.id());
         Err(Failed::because(Class::Verification, message))

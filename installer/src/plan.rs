@@ -125,7 +125,10 @@ fn step(id: StepId, action: Action, resource: &Resource, before: &State, after: 
             Some(refusal) => format!("leave {}: {}", resource.id(), refusal.message),
             None => desired.summary_from(action, before),
         },
-        undo: desired.undo_summary(before),
+        undo: match &refusal {
+            Some(_) => "nothing: it is not touched".into(),
+            None => desired.undo_summary(before),
+        },
         bytes: if moves { desired.bytes_from(before) } else { 0 },
         diff,
         before: without_text(before),
