@@ -126,7 +126,7 @@ fn step(id: StepId, action: Action, resource: &Resource, before: &State, after: 
             None => desired.summary_from(action, before),
         },
         undo: match &refusal {
-            Some(_) => "nothing: it is not touched".into(),
+            Some(_) => "nothing to undo".into(),
             None => desired.undo_summary(before),
         },
         bytes: if moves { desired.bytes_from(before) } else { 0 },
