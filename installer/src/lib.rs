@@ -23,6 +23,7 @@ pub mod htpasswd;
 mod images;
 pub mod journal;
 pub mod lock;
+pub mod node;
 pub mod observe;
 pub mod plan;
 pub mod preflight;

@@ -26,6 +26,7 @@ pub mod host;
 pub mod journal;
 pub mod lock;
 pub mod name;
+pub mod node;
 pub mod path;
 pub mod plan;
 pub mod platform;

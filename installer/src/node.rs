@@ -1,0 +1,11 @@
+//! What runs on a node: it makes the node resolve the registry's name, trust it and pull from it, and takes that back.
+//!
+//! 1. Each editor (`docker`, `containerd`, `crio`, `k3s`, `hosts`, `trust`) looks at the files that are there and says which
+//!    bytes they shall have ([`Edits`]). That is pure but for reading, so it runs on any folder as its root.
+//! 2. The edits of all are written, each file atomically and with what stood there kept, and services take them up in the
+//!    gentlest way that will do.
+//! 3. What was kept takes everything back.
+
+pub mod edit;
+
+pub use edit::{Edit, Edits, Root};

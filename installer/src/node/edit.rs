@@ -1,0 +1,86 @@
+//! What an editor sees and what it says.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ferry_model::failure::Class;
+use ferry_model::node::Takeup;
+use ferry_model::report::Failed;
+
+/// The most that a configuration file may have. A larger one is none that people write.
+const MOST: u64 = 4 << 20;
+
+/// The file system of a node: `/`, or a folder that plays it.
+#[derive(Clone, Debug)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// The file system below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    /// Where an absolute path of the node lies.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// A file's bytes, if it is there. Links are followed, within what the operating system allows.
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Option<Vec<u8>>, Failed> {
+        let path = path.as_ref();
+        let broken = |error: &io::Error| {
+            Failed::because(Class::Local, format!("{} cannot be read: {error}", path.display()))
+        };
+        let real = self.path(path);
+        match std::fs::metadata(&real) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(broken(&error)),
+            Ok(found) if found.len() > MOST => {
+                let message =
+                    format!("{} has {} bytes, which no configuration has", path.display(), found.len());
+                return Err(Failed::because(Class::Input, message));
+            }
+            Ok(found) if !found.is_file() => {
+                return Err(Failed::because(Class::Input, format!("{} is no file", path.display())));
+            }
+            Ok(_) => {}
+        }
+        std::fs::read(real).map(Some).map_err(|error| broken(&error))
+    }
+
+    /// Whether there is anything at a path.
+    pub fn exists(&self, path: impl AsRef<Path>) -> bool {
+        self.path(path).exists()
+    }
+}
+
+/// What a file shall have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The file's absolute path on the node.
+    pub path: PathBuf,
+    /// Its bytes now; absent where it is not there.
+    pub before: Option<Vec<u8>>,
+    /// Its bytes then; absent where it is removed.
+    pub after: Option<Vec<u8>>,
+    /// Its permission bits where it is made. One that is there keeps its own.
+    pub mode: u32,
+    /// The unit that takes it up, where one must; the first of these that the node has.
+    pub units: Vec<String>,
+    /// How that unit takes it up.
+    pub takeup: Takeup,
+    /// Why: a sentence without its full stop.
+    pub reason: String,
+}
+
+/// What an editor says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// The runtime that it found, as people call it: `docker`, `containerd`.
+    pub found: Option<String>,
+    /// Files that must change, in the order in which they are written. Those that are right already are not among them.
+    pub files: Vec<Edit>,
+    /// What an operator should know, one sentence each.
+    pub notes: Vec<String>,
+}
