@@ -140,6 +140,9 @@ impl Shared {
     fn route(&self, parts: &Parts, body: &Bytes) -> Result<Response<Body>, Refusal> {
         let path = crate::bkrepo::percent_decode(parts.uri.path());
         let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        if path == ["health"] {
+            return Ok(json_answer(StatusCode::OK, &json!({"healthy": true})));
+        }
         let is_api = path.first() == Some(&"api");
         let path = &path[usize::from(is_api)..];
         let Some((repository, rest)) = path.split_at_checked(self.setup.depth) else {
@@ -151,7 +154,6 @@ impl Shared {
             .query()
             .is_some_and(|query| query.split('&').any(|pair| pair == "force" || pair.starts_with("force=")));
         match (&parts.method, is_api, rest) {
-            (&Method::GET, false, ["health"]) => Ok(json_answer(StatusCode::OK, &json!({"healthy": true}))),
             (&Method::GET | &Method::HEAD, false, ["index.yaml"]) => {
                 let index = charts::index(&self.entries(&repository));
                 let answer = Response::builder().header("content-type", "application/x-yaml");
