@@ -3,9 +3,11 @@
 //! 1. [`Target`] names it; [`Clusters`] connects once for each.
 //! 2. [`Cluster`] asks for objects and changes them, as JSON: no kind is known beyond its path, which [`kind`] knows or the
 //!    cluster tells.
-//! 3. [`Summary`] is what `init` shows of it.
+//! 3. [`Pod`] runs commands in a container.
+//! 4. [`Summary`] is what `init` shows of it.
 
 mod access;
+mod exec;
 mod failure;
 mod kind;
 mod logs;
@@ -24,6 +26,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use access::Cluster;
 pub(crate) use access::{Force, MANAGER, Place};
+pub(crate) use exec::{Ended, Input, Of, Pod, Run};
 pub(crate) use kind::Kind;
 pub use logs::Logs;
 pub use summary::{Node, Summary};
