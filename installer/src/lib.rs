@@ -25,6 +25,7 @@ pub mod journal;
 pub mod lock;
 pub mod node;
 pub mod observe;
+mod paas;
 pub mod plan;
 pub mod preflight;
 pub mod push;

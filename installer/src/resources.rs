@@ -1,6 +1,7 @@
 //! The kinds of things at a site: how each is looked at, changed and taken back. One file for each kind; all do it through
 //! [`Manage`], so that planning, applying and undoing know no kinds.
 
+mod agent_plugins;
 mod app;
 mod bkrepo_project;
 mod bkrepo_repository;
@@ -17,9 +18,11 @@ mod kept;
 mod node_image;
 mod object;
 mod project;
+mod redis_entries;
 mod rollout;
+mod saas_module;
+mod saas_package;
 mod unit;
-mod unwritten;
 mod upload;
 
 use std::borrow::Cow;
@@ -34,6 +37,7 @@ pub(crate) use endpoint::is_registry;
 pub(crate) use image::push_images;
 pub(crate) use kept::Kept;
 pub(crate) use object::with_secrets;
+pub(crate) use rollout::{Standing, standing, troubles};
 pub(crate) use upload::{Asked as AskedUpload, misplaced_note};
 
 use crate::context::Context;
@@ -143,7 +147,7 @@ macro_rules! each_kind {
             Desired::RedisEntries($thing) => $work,
             Desired::SaasPackage($thing) => $work,
             Desired::SaasModule($thing) => $work,
-            Desired::AgentPlugin($thing) => $work,
+            Desired::AgentPlugins($thing) => $work,
         }
     };
 }

@@ -94,15 +94,17 @@ impl Manage for Rollout {
 
 /// How far a rollout is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Standing {
+pub(crate) enum Standing {
+    /// It has come to its end.
     Ready,
+    /// It may get there.
     Waits(String),
     /// Kubernetes itself has given up.
     Stuck(String),
 }
 
 /// As `kubectl rollout status` decides it.
-fn standing(deployment: &Value) -> Standing {
+pub(crate) fn standing(deployment: &Value) -> Standing {
     let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     if number("/status/observedGeneration") < number("/metadata/generation") {
         return Standing::Waits("the cluster has not taken up its last change".into());
@@ -122,6 +124,11 @@ fn standing(deployment: &Value) -> Standing {
         Some(_) => Standing::Stuck(how),
         None => Standing::Waits(how),
     }
+}
+
+/// What the pods of a Deployment say that are not ready, one line each.
+pub(crate) async fn troubles(cluster: &Cluster, deployment: &Value) -> Result<Vec<String>, Failed> {
+    Ok(pods::troubles(&pods::of(cluster, deployment).await?))
 }
 
 trait Asked {

@@ -13,9 +13,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use desired::{
-    AgentPlugin, App, BkrepoProject, BkrepoRepository, Certificates, ChartUpload, Container, Content,
+    AgentPlugins, App, BkrepoProject, BkrepoRepository, Certificates, ChartUpload, Container, Content,
     DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd, Image, Keep, NodeImage, Object, Opening,
-    Platform, Project, RedisEntries, RepositoryFormat, Rollout, SaasModule, SaasPackage, Unit, Upload,
+    Platform, PluginFile, Project, RedisEntries, RepositoryFormat, Rollout, SaasModule, SaasPackage, Unit,
+    Upload, Variables,
 };
 
 use crate::{Digest, FormatVersion, Name};

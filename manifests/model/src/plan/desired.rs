@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use artifacts::{BkrepoProject, BkrepoRepository, ChartUpload, HelmApi, RepositoryFormat, Upload};
-pub use paas::{AgentPlugin, Platform, RedisEntries, SaasModule, SaasPackage};
+pub use paas::{AgentPlugins, Platform, PluginFile, RedisEntries, SaasModule, SaasPackage, Variables};
 
 use super::ResourceId;
 use crate::host::{Host, RegistryAddress};
@@ -64,8 +64,8 @@ pub enum Desired {
     SaasPackage(SaasPackage),
     /// A module of a SaaS that is deployed.
     SaasModule(SaasModule),
-    /// An agent plug-in that node management offers.
-    AgentPlugin(AgentPlugin),
+    /// Agent plug-ins that node management offers.
+    AgentPlugins(AgentPlugins),
 }
 
 /// A folder of this machine.
@@ -381,14 +381,12 @@ impl Desired {
                 format_args!("{}/{}-{}.tgz", chart.repository, chart.name, chart.version),
             ),
             Self::RedisEntries(pool) => ResourceId::new("redis-entries", &pool.plan),
-            Self::SaasPackage(package) => {
-                ResourceId::new("saas", format_args!("{} {}", package.app, package.version))
-            }
+            Self::SaasPackage(package) => ResourceId::new("saas", &package.app),
             Self::SaasModule(module) => ResourceId::new(
                 "saas-module",
                 format_args!("{}/{} {}", module.app, module.module, module.environment),
             ),
-            Self::AgentPlugin(plugin) => ResourceId::new("agent-plugin", &plugin.file),
+            Self::AgentPlugins(plugins) => ResourceId::new("agent-plugins", &plugins.platform.namespace),
         }
     }
 }

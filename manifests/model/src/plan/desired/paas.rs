@@ -31,6 +31,8 @@ pub struct SaasPackage {
     pub app: String,
     /// The package's version, as its description says.
     pub version: String,
+    /// Its file's name: `bk_sops.tgz`.
+    pub file: String,
     /// Its content, byte for byte as it was published.
     pub digest: Digest,
     /// Its bytes.
@@ -53,7 +55,17 @@ pub struct SaasModule {
     pub revision: String,
     /// A file of configuration variables that is imported first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variables: Option<PathBuf>,
+    pub variables: Option<Variables>,
+}
+
+/// A file of configuration variables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Variables {
+    /// Where it lies on this machine.
+    pub path: PathBuf,
+    /// Its content.
+    pub digest: Digest,
 }
 
 /// Redis entries in PaaS's pool of instances.
@@ -74,14 +86,22 @@ pub struct RedisEntries {
     pub password: SecretSource,
 }
 
-/// An agent plug-in that node management offers.
+/// Agent plug-ins that node management offers. It takes all that it is given at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AgentPlugin {
+pub struct AgentPlugins {
     /// Where BlueKing runs.
     pub platform: Platform,
+    /// The packages, sorted by name.
+    pub files: Vec<PluginFile>,
+}
+
+/// A package of agent plug-ins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginFile {
     /// Its file name: `bkmonitorbeat-3.34.1831.tgz`.
-    pub file: String,
+    pub name: String,
     /// Its content.
     pub digest: Digest,
     /// Its bytes.
