@@ -28,8 +28,8 @@ pub fn plan_text(plan: &Plan) -> String {
         write_step(&mut text, step);
     }
     let shared = " with what they share counted for each";
-    write_many(&mut text, &images, "images and charts to push,", shared);
-    write_many(&mut text, &files, "files to upload to bkrepo,", "");
+    write_many(&mut text, &images, ["image or chart to push,", "images and charts to push,"], shared);
+    write_many(&mut text, &files, ["file to upload to bkrepo,", "files to upload to bkrepo,"], "");
     if !checked.is_empty() {
         let _ = writeln!(
             text,
@@ -68,11 +68,13 @@ fn write_step(text: &mut String, step: &Step) {
 }
 
 /// A thousand images are one line and twenty names.
-fn write_many(text: &mut String, steps: &[&Step], what: &str, remark: &str) {
+/// `what` one is called, and many.
+fn write_many(text: &mut String, steps: &[&Step], what: [&str; 2], remark: &str) {
     if steps.is_empty() {
         return;
     }
     let bytes: u64 = steps.iter().map(|step| step.bytes).sum();
+    let what = what[usize::from(steps.len() > 1)];
     let _ = writeln!(text, "+ {} {what} {}{remark}", steps.len(), ByteSize(bytes));
     for step in steps.iter().take(MAX_LISTED) {
         let _ = writeln!(text, "  {:>4} {} ({})", step.id, printable(&step.summary), ByteSize(step.bytes));
@@ -94,5 +96,6 @@ fn sums(plan: &Plan) -> String {
         .into_iter()
         .filter_map(|(action, words)| Some(count(action)).filter(|&n| n > 0).map(|n| format!("{n} {words}")))
         .collect();
-    format!("{} steps: {}", plan.steps.len(), shown.join(", "))
+    let steps = if plan.steps.len() == 1 { "step" } else { "steps" };
+    format!("{} {steps}: {}", plan.steps.len(), shown.join(", "))
 }
