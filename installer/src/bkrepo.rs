@@ -18,6 +18,7 @@ pub(crate) use access::login;
 pub(crate) use listing::{Found, find, look};
 pub(crate) use trouble::Trouble;
 
+use crate::cluster::Target;
 use crate::context::{Context, Manner};
 
 /// The site's bkrepo, as this process knows it.
@@ -39,7 +40,8 @@ impl Context {
         if let Some((_, known)) = clients.iter().find(|(known, _)| *known == manner) {
             return Ok(known.clone());
         }
-        let login = login(self, section).await?;
+        let target = Target::of(&self.site);
+        let login = login(section, &self.secrets, &self.clusters, &target).await?;
         let made =
             Client::new(self.bkrepo_options(manner)).and_then(|client| client.bkrepo(&section.url, login));
         let made = made.map_err(|error| Failed::new(&error))?;
@@ -75,9 +77,12 @@ impl Context {
 pub(crate) fn explained(error: &Error, access: Option<&site::Access>) -> Failed {
     let failed = Failed::new(error);
     match (problem(error), access) {
-        (Some(BkrepoProblem::Unauthenticated | BkrepoProblem::Denied), Some(site::Access::Anonymous)) => failed.hint(
-            "the site file names nobody who uploads: `bkrepo: {login: {user: …, password: …}}`, or `paasSecret: {}` for PaaS's own login",
-        ),
+        (Some(BkrepoProblem::Unauthenticated | BkrepoProblem::Denied), Some(site::Access::Anonymous)) => Failed {
+            hints: vec![
+                "say in the site file who uploads: `bkrepo: {login: {user: …, password: …}}`, or `paasSecret: {}` for PaaS's own login".into(),
+            ],
+            ..failed
+        },
         _ => failed,
     }
 }

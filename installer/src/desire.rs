@@ -1,7 +1,8 @@
 //! What shall stand at a site: resources, from the bundle's catalog and the site file. Asks nothing, so the same values give
 //! the same resources; what only this machine knows comes in as [`Facts`].
 
-mod artifacts;
+pub(crate) mod artifacts;
+mod blueking;
 mod charts;
 mod facts;
 mod manifests;
@@ -12,6 +13,7 @@ mod settings;
 use ferry_model::catalog::Catalog;
 use ferry_model::plan::{Resource, Space};
 
+pub use blueking::BluekingError;
 pub use facts::{Facts, GivenCertificate, GivenFile, ImageFile};
 pub use manifests::{Secrets, manifests};
 pub use naming::Naming;
@@ -40,6 +42,7 @@ pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desir
     artifacts::desire_artifacts(&mut desire, catalog, &site.site)?;
     charts::desire_charts(&mut desire, catalog, site)?;
     settings::desire_settings(&mut desire, site);
+    blueking::desire_blueking(&mut desire, catalog, site, facts)?;
     Ok(desire)
 }
 

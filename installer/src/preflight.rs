@@ -7,7 +7,7 @@
 //!    BlueKing, its deployment guide ([`check_host`]).
 //! 3. Each gives [`Check`]s by the names of [`CHECKS`]. "Could not check" is not "passed": see [`blocking`].
 //!
-//! Nothing is changed. The one thing that is tried, an upload into the registry, is taken back.
+//! Nothing is changed. What is tried, an upload into the registry and one into bkrepo, is taken back.
 
 mod bkrepo;
 mod blueking;
@@ -34,7 +34,7 @@ use ferry_model::event::Events;
 use ferry_model::plan::Space;
 use ferry_model::report::{Check, Failed};
 use ferry_model::site::Site;
-use ferry_transfer::{Login, Options};
+use ferry_transfer::{BkrepoLogin, Login, Options};
 use tokio::time::timeout;
 
 pub use blueking::check_host;
@@ -43,7 +43,7 @@ pub use host::{HostFacts, Known, SeLinux, Version, Zone, gather_host, gather_sto
 pub use machine::{FileSystem, Machine, Ran, ThisMachine};
 pub use needs::{needs, registry_space};
 pub use report::{PreflightReport, blocking, list_text};
-pub use request::{login, repositories, skipped};
+pub use request::{bkrepo_login, login, repositories, skipped};
 
 /// Looking at a machine: a handful of commands, each with a limit of its own.
 const HOST_LIMIT: Duration = Duration::from_secs(45);
@@ -103,6 +103,8 @@ pub struct Request<'a> {
     pub repositories: Vec<String>,
     /// Who pushes, where the site says so; or why the password could not be had.
     pub login: Result<Option<Login>, Failed>,
+    /// Who uploads to the site's bkrepo; absent where it has none.
+    pub bkrepo: Option<Result<BkrepoLogin, Failed>>,
     /// Names of checks that are left out.
     pub skip: BTreeSet<&'static str>,
     /// Told what happens.

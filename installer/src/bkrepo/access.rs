@@ -10,8 +10,8 @@ use ferry_model::site::{Access, Bkrepo, PaasSecret};
 use ferry_transfer::BkrepoLogin;
 
 use super::secret::{self, PaasLogin};
-use crate::cluster::{Place, Target};
-use crate::context::Context;
+use crate::cluster::{Clusters, Place, Target};
+use crate::site::Secrets;
 
 /// Keys of the Secret that have user and password each by itself: PaaS's own user first, then bkrepo's administrator.
 const SEPARATE: [(&str, &str); 2] = [
@@ -20,29 +20,33 @@ const SEPARATE: [(&str, &str); 2] = [
 ];
 
 /// Fetches the login that the site file names.
-pub(crate) async fn login(context: &Context, section: &Bkrepo) -> Result<BkrepoLogin, Failed> {
+pub(crate) async fn login(
+    section: &Bkrepo,
+    secrets: &Secrets,
+    clusters: &Clusters,
+    target: &Target,
+) -> Result<BkrepoLogin, Failed> {
     Ok(match &section.access {
         Access::Anonymous => BkrepoLogin::Anonymous,
         Access::Login(login) => BkrepoLogin::Basic {
             user: login.user.clone(),
-            password: context.secrets.get(&login.password).await?.reveal().to_owned(),
+            password: secrets.get(&login.password).await?.reveal().to_owned(),
         },
         Access::Platform(platform) => BkrepoLogin::Platform {
-            access_key: context.secrets.get(&platform.access_key).await?.reveal().to_owned(),
-            secret_key: context.secrets.get(&platform.secret_key).await?.reveal().to_owned(),
+            access_key: secrets.get(&platform.access_key).await?.reveal().to_owned(),
+            secret_key: secrets.get(&platform.secret_key).await?.reveal().to_owned(),
             user: platform.user.clone(),
         },
         Access::PaasSecret(secret) => {
-            let PaasLogin { user, password } = from_cluster(context, secret).await?;
+            let PaasLogin { user, password } = from_cluster(clusters, target, secret).await?;
             BkrepoLogin::Basic { user, password }
         }
     })
 }
 
-async fn from_cluster(context: &Context, named: &PaasSecret) -> Result<PaasLogin, Failed> {
+async fn from_cluster(clusters: &Clusters, target: &Target, named: &PaasSecret) -> Result<PaasLogin, Failed> {
     let PaasSecret { namespace, name, key } = named;
-    let target = Target::of(&context.site);
-    let cluster = context.clusters.get(&target).await?;
+    let cluster = clusters.get(target).await?;
     let found = cluster.get(&Place::core("Secret", namespace, name)).await?;
     let Some(found) = found else {
         let message = format!(

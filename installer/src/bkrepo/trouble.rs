@@ -34,7 +34,7 @@ impl Trouble {
     pub(crate) fn of_looking(&self) -> Result<(), Failed> {
         let mut known = self.lock();
         match &known.shut {
-            Some((since, failed)) if since.elapsed() < HOLDS => Err(failed.clone()),
+            Some((since, failed)) if since.elapsed() < HOLDS => Err(not_tried(failed)),
             _ => {
                 known.shut = None;
                 Ok(())
@@ -45,7 +45,7 @@ impl Trouble {
     /// Why an upload into a repository is in vain.
     pub(crate) fn of_writing(&self, repository: &RepositoryName) -> Result<(), Failed> {
         self.of_looking()?;
-        self.lock().refusing.get(repository).map_or(Ok(()), |failed| Err(failed.clone()))
+        self.lock().refusing.get(repository).map_or(Ok(()), |failed| Err(not_tried(failed)))
     }
 
     /// A repository has taken an upload.
@@ -94,5 +94,13 @@ impl Trouble {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For what was kept back by another's failure.
+fn not_tried(failed: &Failed) -> Failed {
+    Failed {
+        message: format!("not tried, because it would fail as another did: {}", failed.message),
+        ..failed.clone()
     }
 }

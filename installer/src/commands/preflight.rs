@@ -10,8 +10,8 @@ use ferry_model::plan::Space;
 use super::{Global, PROGRAM, block_on};
 use crate::Error;
 use crate::preflight::{
-    CHECKS, PreflightReport, Profile, Request, Role, list_text, login, needs, preflight, registry_space,
-    repositories, skipped,
+    CHECKS, PreflightReport, Profile, Request, Role, bkrepo_login, list_text, login, needs, preflight,
+    registry_space, repositories, skipped,
 };
 use crate::site::SiteFile;
 
@@ -75,6 +75,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             login: match &site {
                 Some(site) => login(site).await,
                 None => Ok(None),
+            },
+            bkrepo: match &site {
+                Some(site) => bkrepo_login(site).await,
+                None => None,
             },
             skip: skipped(&args.skip),
             events: &events,

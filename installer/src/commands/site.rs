@@ -10,7 +10,9 @@ use ferry_model::report::{Check, Finding, Severity};
 use super::Global;
 use crate::Error;
 use crate::context::Context;
-use crate::preflight::{Profile, Request, Role, login, needs, preflight, repositories, skipped};
+use crate::preflight::{
+    Profile, Request, Role, bkrepo_login, login, needs, preflight, repositories, skipped,
+};
 use crate::site::SiteFile;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -67,6 +69,7 @@ pub(super) async fn look_before(
         options: site.network(global.network.options()),
         repositories: repositories(bundle.catalog(), site),
         login: login(site).await,
+        bkrepo: bkrepo_login(site).await,
         skip: skipped(skip),
         events: &context.events,
     };

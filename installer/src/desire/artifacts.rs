@@ -66,6 +66,19 @@ pub(super) fn desire_artifacts(desire: &mut Desire, catalog: &Catalog, site: &Si
     Ok(())
 }
 
+/// The repositories of bkrepo that the bundle's files go into.
+pub(crate) fn repositories(catalog: &Catalog, site: &Site) -> Vec<RepositoryName> {
+    let mut desire = Desire::default();
+    if desire_artifacts(&mut desire, catalog, site).is_err() {
+        return Vec::new();
+    }
+    let name = |resource: Resource| match resource.desired {
+        Desired::BkrepoRepository(repository) => Some(repository.repository),
+        _ => None,
+    };
+    desire.resources.into_iter().filter_map(name).collect()
+}
+
 /// Sees to it that a repository of bkrepo, and its project, are among what is desired. Gives what must be there before anything is
 /// put into it.
 pub(super) fn repository(

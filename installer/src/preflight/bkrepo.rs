@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use ferry_model::report::Check;
+use ferry_model::failure::Class;
+use ferry_model::report::{Check, Failed};
+use ferry_model::site::RepositoryName;
 
 use super::catalogue as kinds;
 use super::host::Known;
@@ -15,6 +17,26 @@ pub(super) struct BkrepoFacts {
     pub(super) name: Option<(String, Known<Vec<IpAddr>>)>,
     /// What came back from its URL.
     pub(super) answer: Answer,
+    /// What it lets us do, where it was asked.
+    pub(super) rights: Option<Rights>,
+}
+
+/// What bkrepo lets us do.
+#[derive(Debug)]
+pub(super) struct Rights {
+    /// Whether it knows the user.
+    pub(super) login: Result<(), Failed>,
+    /// Whether an upload could be begun in each repository that files go into.
+    pub(super) writes: Vec<(RepositoryName, Result<Write, Failed>)>,
+}
+
+/// Whether an upload could be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// It could.
+    May,
+    /// There is no such repository yet.
+    NoRepository,
 }
 
 pub(super) fn check_bkrepo(url: &str, facts: &BkrepoFacts) -> Vec<Check> {
@@ -41,7 +63,34 @@ pub(super) fn check_bkrepo(url: &str, facts: &BkrepoFacts) -> Vec<Check> {
     if !matches!(facts.answer, Answer::Came(_)) {
         checks.push(kinds::BKREPO_CLOCK.unknown(url, "it could not be asked"));
     }
+    if let Some(rights) = &facts.rights {
+        checks.extend(check_rights(url, rights));
+    }
     checks
+}
+
+fn check_rights(url: &str, rights: &Rights) -> Vec<Check> {
+    let refused = |kind: &kinds::Kind, subject: String, failed: &Failed| {
+        // What bkrepo does not say is not what it refuses.
+        let is_no = matches!(failed.class, Class::Denied | Class::Input | Class::NotFound);
+        let found = crate::bkrepo::reason(failed);
+        if is_no { kind.failed(subject, found) } else { kind.unknown(subject, found) }
+    };
+    if let Err(failed) = &rights.login {
+        return vec![refused(&kinds::BKREPO_LOGIN, url.to_owned(), failed)];
+    }
+    let write = |(repository, outcome): &(RepositoryName, Result<Write, Failed>)| {
+        let subject = repository.to_string();
+        match outcome {
+            Ok(Write::May) => {
+                kinds::BKREPO_WRITE.passed(subject, "an upload could be begun; it was taken back")
+            }
+            Ok(Write::NoRepository) => kinds::BKREPO_WRITE.passed(subject, "it is not there yet"),
+            Err(failed) => refused(&kinds::BKREPO_WRITE, subject, failed),
+        }
+    };
+    let login = kinds::BKREPO_LOGIN.passed(url, "it takes the login");
+    [login].into_iter().chain(rights.writes.iter().map(write)).collect()
 }
 
 #[cfg(test)]
@@ -61,10 +110,26 @@ mod tests {
             (here(), came(502, None), [Passed, Failed, Unknown]),
             (Err("no such host".into()), Answer::Silent("no such host".into()), [Failed, Failed, Unknown]),
         ] {
-            let facts = BkrepoFacts { name: Some(("bkrepo.corp".into(), name)), answer };
+            let facts = BkrepoFacts { name: Some(("bkrepo.corp".into(), name)), answer, rights: None };
             let checks = check_bkrepo("http://bkrepo.corp", &facts);
             let findings: Vec<Finding> = checks.iter().map(|check| check.finding).collect();
             assert_eq!(findings, expected, "{checks:?}");
         }
+    }
+
+    #[test]
+    fn what_it_lets_us_do() {
+        let no = |class| super::Failed::because(class, "no");
+        let repository: RepositoryName = "bkpaas/assets".parse().unwrap();
+        let findings = |login, write| {
+            let rights = Rights { login, writes: vec![(repository.clone(), write)] };
+            check_rights("http://b", &rights).iter().map(|check| check.finding).collect::<Vec<_>>()
+        };
+        assert_eq!(findings(Ok(()), Ok(Write::May)), [Passed, Passed]);
+        assert_eq!(findings(Ok(()), Ok(Write::NoRepository)), [Passed, Passed]);
+        assert_eq!(findings(Ok(()), Err(no(Class::Denied))), [Passed, Failed]);
+        assert_eq!(findings(Ok(()), Err(no(Class::Transient))), [Passed, Unknown]);
+        assert_eq!(findings(Err(no(Class::Denied)), Ok(Write::May)), [Failed]);
+        assert_eq!(findings(Err(no(Class::Transient)), Ok(Write::May)), [Unknown]);
     }
 }

@@ -121,6 +121,12 @@ kinds! {
     BKREPO_CLOCK = "bkrepo-clock", Required,
         "bkrepo refuses tokens (\"Expired token\") where clocks differ by more than 60 s",
         "set both clocks by the same time server (chronyd or ntpd)";
+    BKREPO_LOGIN = "bkrepo-login", Required,
+        "files are uploaded in the name of a user whom bkrepo knows",
+        "correct `bkrepo.login` in the site file, or say `paasSecret: {}` for PaaS's own";
+    BKREPO_WRITE = "bkrepo-write", Required,
+        "without the right to write there, no file gets there",
+        "give the user write access to the repository in bkrepo, or name another user under `bkrepo`";
     HOST_SYSTEM = "host-system", Advised,
         "BlueKing's guide is for CentOS 7.9, 64 bits; its scripts are tried on nothing else",
         "use CentOS 7.9 where you can choose";

@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime};
 use ferry_model::failure::Class;
 use ferry_model::host::Host;
 use ferry_model::report::{Check, Failed};
-use ferry_model::site::{Mode, Product, Registry};
+use ferry_model::site::{self, Mode, Product, Registry};
 use ferry_transfer::{Client, Daemon, Error, Login, Look, Options, PushProbe, RetryPolicy};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 
-use super::bkrepo::{self, BkrepoFacts};
+use super::bkrepo::{self, BkrepoFacts, Rights, Write};
 use super::host::Known;
 use super::limits::{self, Front};
 use super::registry::{self, Answer, Port, RegistryFacts, Seen, takes_pushes};
@@ -108,7 +108,9 @@ pub(super) async fn check_bkrepo(request: &Request<'_>) -> Vec<Check> {
                 .await
                 .map_or_else(answer_of, |look| Answer::Came(read_look(&look, &[]))),
         };
-        Ok::<_, String>(BkrepoFacts { name, answer })
+        let is_up = matches!(&answer, Answer::Came(seen) if seen.status < 500);
+        let rights = if is_up { look_at_rights(request, section, &client).await } else { None };
+        Ok::<_, String>(BkrepoFacts { name, answer, rights })
     };
     let checks = match facts.await {
         Ok(facts) => bkrepo::check_bkrepo(&section.url, &facts),
@@ -116,6 +118,46 @@ pub(super) async fn check_bkrepo(request: &Request<'_>) -> Vec<Check> {
     };
     task.finish();
     checks
+}
+
+/// What the site's bkrepo lets us do. Nothing where nothing is to be uploaded.
+async fn look_at_rights(request: &Request<'_>, section: &site::Bkrepo, client: &Client) -> Option<Rights> {
+    let site = request.site?;
+    let repositories = crate::desire::artifacts::repositories(request.bundle.catalog(), site);
+    let wanted = request.wants(&kinds::BKREPO_LOGIN) && !repositories.is_empty();
+    let login = request.bkrepo.as_ref().filter(|_| wanted)?;
+    let no_answer = || Failed::because(Class::Transient, no_answer(ASK_LIMIT));
+    let opened = login
+        .clone()
+        .and_then(|login| client.bkrepo(&section.url, login).map_err(|error| Failed::new(&error)));
+    let bkrepo = match opened {
+        Ok(bkrepo) => bkrepo,
+        Err(failed) => return Some(Rights { login: Err(failed), writes: Vec::new() }),
+    };
+    let explained = |error: Error| crate::bkrepo::explained(&error, Some(&section.access));
+    let login = match timeout(ASK_LIMIT, bkrepo.projects()).await {
+        Ok(projects) => projects.map(drop).map_err(explained),
+        Err(_) => Err(no_answer()),
+    };
+    let asks = login.is_ok() && request.wants(&kinds::BKREPO_WRITE);
+    let asked = repositories.into_iter().filter(|_| asks).take(MOST_PROBES).map(|repository| {
+        let bkrepo = bkrepo.clone();
+        async move {
+            let begun = async {
+                match bkrepo.repository(&repository).await? {
+                    Some(_) => bkrepo.probe_upload(&repository).await.map(|()| Write::May),
+                    None => Ok(Write::NoRepository),
+                }
+            };
+            let outcome = match timeout(ASK_LIMIT, begun).await {
+                Ok(outcome) => outcome.map_err(explained),
+                Err(_) => Err(no_answer()),
+            };
+            (repository, outcome)
+        }
+    });
+    let writes = stream::iter(asked).buffered(PROBES_AT_ONCE).collect().await;
+    Some(Rights { login, writes })
 }
 
 /// The version of the docker that the registry will run in; none for other modes.

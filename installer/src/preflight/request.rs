@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use ferry_model::catalog::Catalog;
 use ferry_model::report::Failed;
 use ferry_model::site::ManifestLists;
-use ferry_transfer::Login;
+use ferry_transfer::{BkrepoLogin, Login};
 
 use super::find;
-use crate::cluster::Target;
+use crate::cluster::{Clusters, Target};
 use crate::desire::Naming;
 use crate::site::{Secrets, SiteFile};
 
@@ -25,6 +25,14 @@ pub async fn login(site: &SiteFile) -> Result<Option<Login>, Failed> {
     let secrets = Secrets::new(site.folder(), Target::of(site));
     let password = secrets.get(&login.password).await?.reveal().to_owned();
     Ok(Some(Login { user: login.user.clone(), password }))
+}
+
+/// Who uploads to bkrepo, where the site has one.
+pub async fn bkrepo_login(site: &SiteFile) -> Option<Result<BkrepoLogin, Failed>> {
+    let section = site.site.bkrepo.as_ref()?;
+    let target = Target::of(site);
+    let secrets = Secrets::new(site.folder(), target.clone());
+    Some(crate::bkrepo::login(section, &secrets, &Clusters::default(), &target).await)
 }
 
 /// What the bundle's images and charts will be called at the site's registry.

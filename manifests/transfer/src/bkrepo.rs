@@ -275,6 +275,27 @@ impl Bkrepo {
         }
     }
 
+    /// Whether we may upload into a repository: begins an upload in blocks, and has it forgotten. Nothing shows of it.
+    pub async fn probe_upload(&self, repository: &RepositoryName) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Begun {
+            upload_id: String,
+        }
+        let path = "/.ferry-preflight";
+        let url = self.url(&["generic", "block", &repository.project, &repository.name], path);
+        let subject = self.subject_in(repository, "");
+        let begun: Option<Begun> = self.ask(Method::POST, url.clone(), None, &subject).await?;
+        let id = begun.and_then(|begun| HeaderValue::from_str(&begun.upload_id).ok());
+        if let Some(id) = id {
+            let explain = |status, body: &[u8]| subject.explain(status, body);
+            let call = self.call(Method::DELETE, url, &explain).header(blocks::UPLOAD_ID, id);
+            // It would be forgotten by itself.
+            let _ = self.0.client.request_bytes(&call, answer::MOST).await;
+        }
+        Ok(())
+    }
+
     /// Removes a repository in which no files are ([`BkrepoProblem::NotEmpty`] otherwise). `false` where there was none.
     pub async fn delete_repository(&self, repository: &RepositoryName) -> Result<bool, Error> {
         let mut url =
@@ -289,7 +310,7 @@ impl Bkrepo {
         self.delete_through(&["generic"], repository, path).await
     }
 
-    /// Deletes a folder with all that is in it. `false` where there was nothing.
+    /// Deletes a folder with all that is in it. `false` where bkrepo says that there was nothing; most releases do not.
     pub async fn delete_folder(&self, repository: &RepositoryName, path: &str) -> Result<bool, Error> {
         self.delete_through(&["repository", "api", "node", "delete"], repository, path).await
     }

@@ -25,7 +25,7 @@ use crate::exchange::Payload;
 use crate::upload::{MAX_FRESH_STARTS, SMALLEST_PIECE};
 use crate::{BlobSource, ChunkReader, Error, SourceError};
 
-const UPLOAD_ID: HeaderName = HeaderName::from_static("x-bkrepo-upload-id");
+pub(super) const UPLOAD_ID: HeaderName = HeaderName::from_static("x-bkrepo-upload-id");
 const SEQUENCE: HeaderName = HeaderName::from_static("x-bkrepo-sequence");
 
 /// How often a file is looked for that is being put together.
