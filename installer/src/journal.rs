@@ -121,11 +121,11 @@ impl RunFolder {
     /// Its plan, checked against the journal's digest of it.
     pub fn plan(&self) -> Result<Plan, Error> {
         let path = self.path.join(PLAN);
-        let text = fs::read(&path).map_err(Error::io("reading", &path))?;
         let wanted = self.entries()?.into_iter().find_map(|entry| match entry.event {
             JournalEvent::Began { plan, .. } => Some(plan),
             _ => None,
         });
+        let text = fs::read(&path).map_err(Error::io("reading", &path))?;
         if wanted != Some(Digest::of(&text)) {
             return Err(Error::damaged(&path, "it is not the plan that its journal began with"));
         }
