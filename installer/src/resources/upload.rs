@@ -126,10 +126,9 @@ impl Manage for Upload {
         let bkrepo = context.bkrepo_at(&self.bkrepo, Manner::Patient).await?;
         let found = bkrepo::look(context, self).await?;
         if before.state.property("folder").is_some() {
-            return Ok(Undone::Left(format!(
-                "{} stays: the folder that was removed for it is not kept",
-                self.place()
-            )));
+            let is_removed = !found.node.as_ref().is_some_and(|node| node.folder);
+            let left = || format!("{} stays: the folder that was removed for it is not kept", self.place());
+            return Ok(if is_removed { Undone::Left(left()) } else { Undone::Restored });
         }
         let is_mine = found.node.as_ref().is_some_and(|node| node.is_file(&self.digest, self.size));
         match before.state.property("sha256") {
@@ -140,14 +139,13 @@ impl Manage for Upload {
                     Undone::Restored
                 });
             }
-            Some(_) => {}
             None if is_mine => {
                 bkrepo.delete(&self.repository, &self.path).await.map_err(|error| Failed::new(&error))?;
             }
             None if found.node.is_some() => {
                 return Ok(Undone::Left(format!("{} stays: it is not what this run uploaded", self.place())));
             }
-            None => {}
+            Some(_) | None => {}
         }
         match self.copy_in(&before.state) {
             Some(copy) if found.misplaced.is_none() => Ok(Undone::Left(format!(

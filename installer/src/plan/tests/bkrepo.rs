@@ -66,9 +66,9 @@ fn golden_plans_for_a_bkrepo_with_something_in_it() {
     let is_lib = |path: &str| path.ends_with("stdlib.sh");
     let some = |path: &str, right: State| if is_lib(path) { State::Absent } else { right };
     let differs = |path: &str, right: State| if is_lib(path) { other() } else { right };
-    let folder_there = |path: &str, right: State| match is_lib(path) {
-        true => State::present([("folder", "true"), ("misplaced", "none")]),
-        false => right,
+    let folder_there = |path: &str, right: State| {
+        let folder = State::present([("folder", "true"), ("misplaced", "none")]);
+        if is_lib(path) { folder } else { right }
     };
     let misplaced = |path: &str, right: State| match right {
         State::Present { mut properties, .. } if is_lib(path) => {
