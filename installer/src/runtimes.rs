@@ -143,7 +143,9 @@ impl Missing {
         let notes: Vec<String> = self.files.iter().filter_map(MissingFile::note).collect();
         if !notes.is_empty() {
             text.push('\n');
-            notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
+            for note in notes {
+                text.push_str(&format!("note: {note}\n"));
+            }
         }
         text.push_str("\n`--spec` prints the entries of a spec that bring them\n");
         text

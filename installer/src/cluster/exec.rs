@@ -134,7 +134,8 @@ impl Cluster {
         })
     }
 
-    async fn labels_of(&self, namespace: &str, name: &str) -> Result<String, Failed> {
+    /// What a Deployment's pods are selected by: `a=b,c=d`.
+    pub(super) async fn labels_of(&self, namespace: &str, name: &str) -> Result<String, Failed> {
         let place = Place {
             api_version: "apps/v1".into(),
             kind: "Deployment".into(),

@@ -61,31 +61,13 @@ impl Cluster {
 
     /// The names of the pods that belong to a Deployment.
     async fn pods(&self, namespace: &str, deployment: &str) -> Result<Vec<String>, Failed> {
-        let place = Place {
-            api_version: "apps/v1".into(),
-            kind: "Deployment".into(),
-            namespace: namespace.into(),
-            name: deployment.into(),
-        };
-        let found = self.get(&place).await?.ok_or_else(|| {
-            Failed::because(Class::NotFound, format!("there is no {place} in {}", self.name())).hint(format!(
-                "`{} get deployments -A` shows what there is; name it with --namespace and --deployment",
-                self.kubectl()
-            ))
-        })?;
-        let labels = found.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
-        let labels: Vec<String> = labels
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
-            .collect();
-        let kind = Kind::known("v1", "Pod")
-            .ok_or_else(|| Failed::because(Class::Internal, "pods are no kind that is known"))?;
-        let pods = self.list(&kind, namespace, &labels.join(",")).await?;
+        let labels = self.labels_of(namespace, deployment).await?;
+        let kind = Kind::known("v1", "Pod").expect("pods are a known kind");
+        let pods = self.list(&kind, namespace, &labels).await?;
         let name = |pod: &Value| pod.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
         let names: Vec<String> = pods.iter().filter_map(name).collect();
         if names.is_empty() {
-            let message = format!("{place} has no pods, so no log");
+            let message = format!("Deployment {namespace}/{deployment} has no pods, so no log");
             return Err(Failed::because(Class::NotFound, message)
                 .hint("where its log is kept elsewhere, give it as a file, or on standard input as `-`"));
         }

@@ -83,11 +83,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         None => block_on(from_pods(args, &mut tally))?,
     }
     let missing = tally.missing(bundle.as_ref().map(Bundle::catalog));
-    if args.spec {
-        print!("{}", missing.spec());
-        return Ok(ExitCode::Done);
-    }
-    global.output.print(&missing, || missing.text());
+    global.output.print(&missing, || if args.spec { missing.spec() } else { missing.text() });
     Ok(ExitCode::Done)
 }
 

@@ -29,14 +29,14 @@ const NOBODY: &str = "the-token-of-nobody";
 pub struct ApiServer {
     folder: TempDir,
     server: String,
-    _api_server: Daemon,
+    program: Daemon,
     _etcd: Daemon,
 }
 
 impl ApiServer {
     /// Starts one and waits until it is ready, which takes some seconds. `None`, and said so, where none was built.
     pub fn start() -> Result<Option<Self>> {
-        let Some(program) = std::env::var_os(PROGRAM) else {
+        let Some(executable) = std::env::var_os(PROGRAM) else {
             #[expect(clippy::print_stderr, reason = "a skipped test must not look like a passed one")]
             {
                 eprintln!("SKIPPED: no real API server; `cargo xtask test --cluster` builds one");
@@ -59,7 +59,7 @@ impl ApiServer {
         etcd.args(["--initial-cluster", &format!("default={peer}")]);
         let etcd = Daemon::start(etcd, &path.join("etcd.log"))?;
 
-        let mut command = Command::new(program);
+        let mut command = Command::new(executable);
         let file = |flag: &str, name: &str| format!("--{flag}={}", path.join(name).display());
         command.arg(format!("--etcd-servers={client}")).arg(format!("--secure-port={secure}"));
         command.args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"]);
@@ -75,13 +75,13 @@ impl ApiServer {
             file("service-account-key-file", "accounts.pub"),
             file("service-account-signing-key-file", "accounts.key"),
         ]);
-        let api_server = Daemon::start(command, &path.join("api-server.log"))?;
+        let program = Daemon::start(command, &path.join("api-server.log"))?;
         let server = format!("https://127.0.0.1:{secure}");
-        let started = Self { folder, server, _api_server: api_server, _etcd: etcd };
+        let started = Self { folder, server, program, _etcd: etcd };
         started.kubeconfig()?;
         let is_ready = || started.kubectl(&["get", "--raw", "/readyz"], "").is_ok_and(|said| said == "ok");
         wait_until(Duration::from_secs(120), "the API server is not ready", is_ready)
-            .with_context(|| started._api_server.said())?;
+            .with_context(|| started.program.said())?;
         Ok(Some(started))
     }
 
