@@ -7,6 +7,7 @@ use ferry_model::document::DocumentError;
 use ferry_model::failure::{Class, Failure};
 use ferry_model::report::Failed;
 
+use crate::desire::BluekingError;
 use crate::export::ExportError;
 use crate::plan::PlanError;
 use crate::push::PushError;
@@ -132,6 +133,9 @@ pub enum Error {
         /// What to do, one sentence each.
         remedies: Vec<String>,
     },
+    /// What is asked of BlueKing's PaaS cannot be done with this bundle.
+    #[error(transparent)]
+    Blueking(#[from] BluekingError),
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -184,6 +188,7 @@ impl Failure for Error {
             Self::Locked { .. } | Self::Drift { .. } | Self::HalfUndone { .. } | Self::Preflight { .. } => {
                 Class::Local
             }
+            Self::Blueking(error) => error.class(),
             Self::Plan(error) => error.class(),
             Self::Failed(failed) => failed.class(),
             Self::Bundle(error) => error.class(),
@@ -220,6 +225,7 @@ impl Failure for Error {
                 let skip = "--skip-check NAME leaves a check out, at your own risk";
                 remedies.iter().cloned().chain([skip.to_owned()]).collect()
             }
+            Self::Blueking(error) => error.hints(),
             Self::Plan(error) => error.hints(),
             Self::Failed(failed) => failed.hints(),
             Self::Bundle(error) => error.hints(),

@@ -1,13 +1,18 @@
 //! What only this machine and this bundle's file know, gathered beforehand so that all that follows is pure.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ferry_model::site::{Mode, Product, Tls};
+use ferry_bundle::Bundle;
+use ferry_bundle::smart::{self, Package};
+use ferry_model::catalog::FileKind;
+use ferry_model::site::{Blueking, Mode, Product, Tls};
 use ferry_model::{Digest, ImageReference, Platform};
 
 use crate::Error;
 use crate::context::{Context, Manner};
+use crate::desire::BluekingError;
 use crate::desire::registry::detect;
 use crate::export::host_platform;
 use crate::images::find_program;
@@ -31,6 +36,10 @@ pub struct Facts {
     pub certificate: Option<GivenCertificate>,
     /// Which product a registry is that is there already, where it shows.
     pub product: Product,
+    /// What the SaaS packages say of themselves that the site file may mean, by the digest of each.
+    pub packages: BTreeMap<Digest, Package>,
+    /// The files of configuration variables that the site file names for SaaS, by their absolute paths.
+    pub variables: BTreeMap<PathBuf, GivenFile>,
 }
 
 /// A file in an image of the bundle.
@@ -95,6 +104,14 @@ impl Facts {
             }
             _ => Product::Auto,
         };
+        let blueking = site.site.blueking.as_ref();
+        let mut variables = BTreeMap::new();
+        for path in
+            blueking.iter().flat_map(|blueking| &blueking.saas).filter_map(|saas| saas.variables.as_ref())
+        {
+            let path = site.absolute(path);
+            variables.insert(path.clone(), given(&path)?);
+        }
         Ok(Self {
             program: absolute(&program)?,
             bundle: absolute(bundle.path())?,
@@ -104,8 +121,24 @@ impl Facts {
             registry_program,
             certificate,
             product,
+            packages: blueking.map_or_else(|| Ok(BTreeMap::new()), |blueking| packages(bundle, blueking))?,
+            variables,
         })
     }
+}
+
+/// Reads the packages of the applications that are asked for, and those that the catalog has no name for.
+fn packages(bundle: &Bundle, blueking: &Blueking) -> Result<BTreeMap<Digest, Package>, Error> {
+    let mut packages = BTreeMap::new();
+    let is_meant = |name: &String| blueking.saas.iter().any(|saas| saas.app == *name);
+    for file in bundle.catalog().files.iter().filter(|file| file.kind == FileKind::Saas) {
+        if !blueking.saas.is_empty() && file.name.as_ref().is_none_or(is_meant) {
+            let package = smart::read(bundle.reader(&file.digest)?)
+                .map_err(|source| BluekingError::Unreadable { file: file.served_path(), source })?;
+            packages.insert(file.digest, package);
+        }
+    }
+    Ok(packages)
 }
 
 fn is_to_be_found_out(mode: &Mode) -> bool {

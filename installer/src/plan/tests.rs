@@ -1,6 +1,7 @@
 //! Plans for a dozen sites, as people read them. `FERRY_UPDATE_GOLDEN=1 cargo test -p ferry-installer golden` writes them anew.
 
 mod bkrepo;
+mod blueking;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,6 +74,8 @@ fn facts() -> Facts {
             key: GivenFile::of(b"key"),
         }),
         product: Product::Auto,
+        packages: std::collections::BTreeMap::new(),
+        variables: std::collections::BTreeMap::new(),
     }
 }
 

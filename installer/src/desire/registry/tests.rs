@@ -46,6 +46,8 @@ pub(super) fn desire_of(sections: &str) -> Result<Desire, Error> {
         registry_program: None,
         certificate: None,
         product: ferry_model::site::Product::Auto,
+        packages: std::collections::BTreeMap::new(),
+        variables: std::collections::BTreeMap::new(),
     };
     desire(&catalog(), &site, &facts)
 }

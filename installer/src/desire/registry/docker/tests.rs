@@ -51,6 +51,8 @@ fn try_desire(registry: &str, platform: &str) -> Result<Desire, Error> {
         registry_program: None,
         certificate: None,
         product: ferry_model::site::Product::Auto,
+        packages: std::collections::BTreeMap::new(),
+        variables: std::collections::BTreeMap::new(),
     };
     desire(&catalog(), &site, &facts)
 }

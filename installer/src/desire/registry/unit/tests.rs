@@ -52,6 +52,8 @@ fn facts() -> Facts {
         }),
         certificate: None,
         product: ferry_model::site::Product::Auto,
+        packages: std::collections::BTreeMap::new(),
+        variables: std::collections::BTreeMap::new(),
     }
 }
 
