@@ -21,6 +21,8 @@ pub enum Kind {
     ManifestHead,
     /// `PUT …/manifests/REFERENCE`
     ManifestPut,
+    /// `DELETE …/manifests/DIGEST`
+    ManifestDelete,
     /// `GET …/blobs/DIGEST`
     BlobGet,
     /// `HEAD …/blobs/DIGEST`
@@ -45,6 +47,7 @@ impl Kind {
         matches!(
             self,
             Self::ManifestPut
+                | Self::ManifestDelete
                 | Self::UploadStart
                 | Self::UploadMount
                 | Self::UploadStatus
@@ -107,6 +110,7 @@ impl Route {
         let (repository, what) = front.rsplit_once('/')?;
         let kind = match (what, method) {
             ("manifests", &Method::PUT) => Kind::ManifestPut,
+            ("manifests", &Method::DELETE) => Kind::ManifestDelete,
             ("manifests", &Method::HEAD) => Kind::ManifestHead,
             ("manifests", _) => Kind::ManifestGet,
             ("blobs", &Method::HEAD) => Kind::BlobHead,

@@ -37,6 +37,13 @@ impl Store {
         self.repository(repository).manifests.insert(digest, media_type.to_owned());
     }
 
+    /// Whether it was there. Tags that name it go with it.
+    pub(super) fn delete_manifest(&mut self, repository: &str, digest: Digest) -> bool {
+        let held = self.repository(repository);
+        held.tags.retain(|_, named| *named != digest);
+        held.manifests.remove(&digest).is_some()
+    }
+
     pub(super) fn put_tag(&mut self, repository: &str, tag: &str, digest: Digest) {
         self.repository(repository).tags.insert(tag.to_owned(), digest);
     }

@@ -31,6 +31,7 @@ impl Call<'_> {
             Kind::ManifestGet | Kind::ManifestHead => self.manifest(),
             Kind::BlobGet | Kind::BlobHead => self.blob(),
             Kind::ManifestPut => self.put_manifest(body).await,
+            Kind::ManifestDelete => self.delete_manifest(),
             Kind::UploadStart => self.start_upload(body).await,
             Kind::UploadMount => self.mount(body).await,
             Kind::UploadStatus => self.upload_status(),
@@ -111,6 +112,17 @@ impl Call<'_> {
             response.headers_mut().insert("docker-content-digest", value);
         }
         response
+    }
+
+    /// With every tag that names it, as the distribution does.
+    fn delete_manifest(&self) -> Response<Body> {
+        let Ok(digest) = self.route.reference.parse() else {
+            return answer::error(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "only by digest");
+        };
+        if lock(&self.registry.0.store).delete_manifest(&self.route.repository, digest) {
+            return answer::status(StatusCode::ACCEPTED);
+        }
+        answer::error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown")
     }
 
     async fn put_manifest(&self, body: Body) -> Response<Body> {
