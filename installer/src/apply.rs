@@ -16,7 +16,7 @@ use crate::Error;
 use crate::context::Context;
 use crate::journal::{Journal, Progress, RunFolder, StepState};
 use crate::observe::look;
-use crate::resources::{Kept, Manage as _, push_images};
+use crate::resources::{Kept, Manage as _, keep_beside, push_images};
 
 /// Steps that have ended, each with whether it is done; or why the journal cannot be written.
 type Ended = Result<Vec<(StepId, bool)>, Error>;
@@ -188,7 +188,9 @@ impl Worker<'_> {
         }
         if let State::Unknown { reason } = after {
             let message = format!("{} cannot be looked at after the step: {reason}", step.resource.id());
-            return Err(Failed::because(Class::Local, message).hint("run the same command again: it looks first"));
+            return Err(
+                Failed::because(Class::Local, message).hint("run the same command again: it looks first")
+            );
         }
         let message = format!("{} is {after} after the step, and should be {wanted}", step.resource.id());
         Err(Failed::because(Class::Verification, message))
@@ -196,29 +198,11 @@ impl Worker<'_> {
 
     /// Takes all steps that push images, together.
     async fn take_images(&self, steps: Vec<&Step>) -> Ended {
-        let fresh =
-            |step: &&&Step| self.progress.steps.get(&step.id).is_none_or(|known| known.before.is_none());
-        // What could not be seen while the registry was down may have been there all along; undoing must not delete it.
-        let unseen = |step: &&&Step| matches!(step.before, State::Unknown { .. });
-        let unseen = steps.iter().filter(fresh).filter(unseen).map(|step| &step.resource).collect();
-        let mut seen = look(self.context, unseen).await;
-        let started = |step: &&Step| JournalEvent::Started {
-            step: step.id,
-            before: Before {
-                state: seen.remove(&step.resource.id()).unwrap_or_else(|| step.before.clone()),
-                kept: BTreeMap::new(),
-            },
-        };
-        self.journal.append(steps.iter().filter(fresh).map(started))?;
-        let images: Vec<&Image> = steps
-            .iter()
-            .filter_map(|step| match &step.resource.desired {
-                Desired::Image(image) => Some(image),
-                _ => None,
-            })
-            .collect();
-        let results = push_images(self.context, &images).await;
         let mut ended = Vec::new();
+        let unseen = self.note_images(&steps).await?;
+        ended.extend(unseen.iter().map(|&id| (id, false)));
+        let steps: Vec<&Step> = steps.into_iter().filter(|step| !unseen.contains(&step.id)).collect();
+        let results = push_images(self.context, &images_of(&steps)).await;
         let events = steps.iter().zip(results).map(|(step, result)| {
             ended.push((step.id, result.is_ok()));
             match result {
@@ -230,6 +214,38 @@ impl Worker<'_> {
         self.journal.append(events.collect::<Vec<_>>())?;
         Ok(ended)
     }
+
+    /// Keeps what the undo of images needs and notes the steps; see [`Worker::note_start`]. Gives those for which that failed.
+    async fn note_images(&self, steps: &[&Step]) -> Result<BTreeSet<StepId>, Error> {
+        let is_fresh =
+            |step: &&Step| self.progress.steps.get(&step.id).is_none_or(|known| known.before.is_none());
+        let fresh: Vec<&Step> = steps.iter().copied().filter(is_fresh).collect();
+        // What could not be seen while the registry was down may have been there all along; undoing must not delete it.
+        let unseen = fresh.iter().filter(|step| matches!(step.before, State::Unknown { .. }));
+        let mut seen = look(self.context, unseen.map(|step| &step.resource).collect()).await;
+        let beside = keep_beside(self.context, &self.kept, &images_of(&fresh)).await;
+        let mut failed = BTreeSet::new();
+        let events = fresh.iter().zip(beside).map(|(step, kept)| match kept {
+            Ok(kept) => {
+                let state = seen.remove(&step.resource.id()).unwrap_or_else(|| step.before.clone());
+                JournalEvent::Started { step: step.id, before: Before { state, kept } }
+            }
+            Err(failure) => {
+                failed.insert(step.id);
+                JournalEvent::Failed { step: step.id, failure }
+            }
+        });
+        self.journal.append(events.collect::<Vec<_>>())?;
+        Ok(failed)
+    }
+}
+
+fn images_of<'a>(steps: &[&'a Step]) -> Vec<&'a Image> {
+    let image = |step: &&'a Step| match &step.resource.desired {
+        Desired::Image(image) => Some(image),
+        _ => None,
+    };
+    steps.iter().filter_map(image).collect()
 }
 
 fn without_text(state: ferry_model::plan::State) -> ferry_model::plan::State {

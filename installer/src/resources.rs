@@ -34,7 +34,7 @@ use ferry_model::plan::{Action, Desired, State};
 use ferry_model::report::Failed;
 
 pub(crate) use endpoint::is_registry;
-pub(crate) use image::push_images;
+pub(crate) use image::{ToUndo, keep_beside, push_images, undo_images};
 pub(crate) use kept::Kept;
 pub(crate) use object::with_secrets;
 pub(crate) use rollout::{Standing, standing, troubles};

@@ -1,5 +1,8 @@
 //! Images, charts and other artifacts in a registry. Looked at one by one, pushed all together, so that what several share
-//! is sent once.
+//! is sent once, and taken back all together, so that each repository is asked once.
+
+mod beside;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +11,9 @@ use ferry_model::failure::Class;
 use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Image, State};
 use ferry_model::report::Failed;
-use ferry_transfer::{Error, Repository};
+
+pub(crate) use beside::keep_beside;
+pub(crate) use undo::{ToUndo, undo_images};
 
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::{Context, Manner};
@@ -50,75 +55,25 @@ impl Manage for Image {
         }
     }
 
+    async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
+        keep_beside(context, kept, &[self]).await.pop().unwrap_or_else(|| Ok(BTreeMap::new()))
+    }
+
     /// For a single image; several go through [`push_images`].
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
         push_images(context, &[self]).await.pop().unwrap_or(Ok(()))
     }
 
+    /// For a single image; several go through [`undo_images`].
     async fn undo(
         &self,
         context: &Context,
         before: &Before,
-        _kept: &Kept,
+        kept: &Kept,
         mine: &Mine,
     ) -> Result<Undone, Failed> {
-        if before.state.meets(&self.wanted()) {
-            return Ok(Undone::Restored);
-        }
-        let client = context.client(Manner::Patient).await?;
-        let repository = client.repository(&self.registry.to_string(), &self.repository).for_push();
-        if before.state.property("untagged").is_some() {
-            let name = self.name();
-            return Ok(Undone::Left(format!("{name} stays: its manifest was there before, under no tag")));
-        }
-        let Some(digest) = before.state.property("digest") else {
-            if let Some(other) = other_tag(self, &repository, mine).await? {
-                return Ok(Undone::Left(format!(
-                    "{} stays in the registry: its manifest is also tagged {other}, which would go with it",
-                    self.name()
-                )));
-            }
-            return match repository.delete_manifest(&self.digest).await {
-                Ok(()) | Err(Error::NotFound { .. }) => Ok(Undone::Restored),
-                Err(error) => Ok(Undone::Left(format!(
-                    "{} stays in the registry, which does not let it be deleted: {}",
-                    self.name(),
-                    Failed::new(&error)
-                ))),
-            };
-        };
-        match repository.manifest(digest).await {
-            Ok(raw) => {
-                let tag = self.tag.as_deref().unwrap_or(digest);
-                let put = repository.put_manifest(tag, &raw.media_type, raw.bytes).await;
-                put.map(|_| Undone::Restored).map_err(|error| Failed::new(&error))
-            }
-            Err(Error::NotFound { .. }) => Ok(Undone::Left(format!(
-                "{} named {digest} before, and the registry no longer has that",
-                self.name()
-            ))),
-            Err(error) => Err(Failed::new(&error)),
-        }
+        undo_images(context, kept, mine, &[(self, before)]).await.pop().unwrap_or(Ok(Undone::Restored))
     }
-}
-
-/// A tag of the repository that names the same manifest and was not brought by the run.
-async fn other_tag(image: &Image, repository: &Repository, mine: &Mine) -> Result<Option<String>, Failed> {
-    let tags = match repository.tags().await {
-        Ok(tags) => tags,
-        Err(Error::NotFound { .. }) => Vec::new(),
-        Err(error) => return Err(Failed::new(&error)),
-    };
-    for tag in tags {
-        if mine.images.contains_key(&format!("{}:{tag}", image.repository)) {
-            continue;
-        }
-        let found = repository.head(&tag).await.map_err(|error| Failed::new(&error))?;
-        if found.is_some_and(|found| found.digest == image.digest) {
-            return Ok(Some(tag));
-        }
-    }
-    Ok(None)
 }
 
 /// What a look at an image found.
