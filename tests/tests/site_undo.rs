@@ -163,7 +163,9 @@ fn many(count: usize) -> Result<(Workspace, Registry)> {
             )
         })
         .collect();
-    images.iter().for_each(|image| source.load(image));
+    for image in &images {
+        source.load(image);
+    }
     let workspace = Workspace::new()?;
     workspace.spec(&format!(
         "{}{}",
