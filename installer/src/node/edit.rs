@@ -81,6 +81,11 @@ pub struct Edits {
     pub found: Option<String>,
     /// Files that must change, in the order in which they are written. Those that are right already are not among them.
     pub files: Vec<Edit>,
+    /// Programs with their arguments that take changed files up, where no unit does; run once after writing, and once after
+    /// taking back.
+    pub commands: Vec<Vec<String>>,
+    /// What cannot be done, while the rest can.
+    pub failures: Vec<Failed>,
     /// What an operator should know, one sentence each.
     pub notes: Vec<String>,
 }
