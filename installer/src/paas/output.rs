@@ -74,7 +74,9 @@ impl Output {
         text.push('\n');
         text.push_str(&plain(&ended.stderr));
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, HIDDEN);
+            // Errors often quote what they were given, as JSON.
+            let quoted = serde_json::Value::from(*secret).to_string();
+            text = text.replace(quoted.trim_matches('"'), HIDDEN).replace(secret, HIDDEN);
         }
         Self { text: without_secrets(&text) }
     }
@@ -162,9 +164,11 @@ fn without_values(line: &str) -> String {
         shown.push_str(&line[at..name_end]);
         at = name_end;
         if let Some(value) = value.strip_prefix([':', '=']) {
-            let value = value.trim_start_matches(['"', '\'', ' ', '\\']);
+            let value = value.trim_start_matches([' ', '\\']);
+            let quote = value.chars().next().filter(|letter| matches!(letter, '"' | '\''));
+            let value = quote.map_or(value, |_| &value[1..]);
             let begin = line.len() - value.len();
-            let length = value.find(['"', '\'', ',', '}', '\n']).unwrap_or(value.len());
+            let length = value_length(value, quote);
             if length > 0 {
                 shown.push_str(&line[at..begin]);
                 shown.push_str(HIDDEN);
@@ -174,6 +178,24 @@ fn without_values(line: &str) -> String {
     }
     shown.push_str(&line[at..]);
     shown
+}
+
+/// How long a value is: to its closing quote, which is not one with a backslash before it, or to what cannot be in one without quotes.
+fn value_length(value: &str, quote: Option<char>) -> usize {
+    let mut is_escaped = false;
+    let ends = |letter: char| match quote {
+        _ if letter == '\n' => true,
+        Some(_) if is_escaped => {
+            is_escaped = false;
+            false
+        }
+        Some(quote) => {
+            is_escaped = letter == '\\';
+            letter == quote
+        }
+        None => matches!(letter, ',' | '}' | '"' | '\''),
+    };
+    value.find(ends).unwrap_or(value.len())
 }
 
 fn without_login(line: &str) -> String {
@@ -200,7 +222,8 @@ mod tests {
     use super::*;
 
     fn output(stdout: &str, stderr: &str) -> Output {
-        Output::of(&Ended { code: 0, stdout: stdout.into(), stderr: stderr.into() }, &["s3cr3t"])
+        let ended = Ended { code: 0, stdout: stdout.into(), stderr: stderr.into() };
+        Output::of(&ended, &["s3cr3t", "qu\"ote"])
     }
 
     #[test]
@@ -211,6 +234,8 @@ mod tests {
                 "{\"host\": \"a\", \"password\": \"abc def\", \"port\": 1}",
                 "{\"host\": \"a\", \"password\": \"…\", \"port\": 1}",
             ),
+            (r#""password": "a\"b, c", "port": 1"#, r#""password": "…", "port": 1"#),
+            (r#"inserting qu\"ote and qu"ote"#, "inserting … and …"),
             ("PRIVATE_NPM_PASSWORD=hunter2, next", "PRIVATE_NPM_PASSWORD=…, next"),
             ("bk_app_secret: x token='y'", "bk_app_secret: …'y'"),
             ("Authorization: Basic YTpi", "Authorization: …"),
