@@ -1,15 +1,17 @@
 //! A Kubernetes API server in this process: core kinds, server-side apply with owners of fields, resource versions,
 //! discovery, tokens, and controllers that start pods, bind volumes and clean up. It counts what it is asked to change, so that a
-//! test can say "changed nothing".
+//! test can say "changed nothing". Commands can be run in its pods: those of BlueKing's PaaS.
 //!
 //! What it does not have: other kinds, watches, authorization, admission, schemas beyond what a few checks see to.
 
 mod answer;
 mod controller;
 mod defaults;
+mod exec;
 mod fields;
 mod kinds;
 mod logs;
+mod paas;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ use axum::http::Request;
 use serde_json::Value;
 
 pub use controller::Fate;
+pub use paas::{NAMESPACE, Paas, PaasFault, REDIS_PASSWORD};
 
 use crate::server::{Listening, runtime};
 use store::Store;
@@ -45,6 +48,7 @@ struct Inner {
     store: Mutex<Store>,
     writes: Mutex<Vec<String>>,
     logs: logs::Logs,
+    paas: Paas,
 }
 
 impl Inner {

@@ -10,7 +10,7 @@ pub use archive::{write_docker_archive, write_oci_archive, write_oci_layout};
 pub use chart::{Chart, index_yaml, large_index_yaml};
 pub use image::{Dialect, Document, Image, ImageSetup};
 pub use layer::Layer;
-pub use smart::{Mark, gzip, smart_package, tar};
+pub use smart::{Mark, gzip, smart_package, smart_package_of, tar};
 
 use std::sync::Arc;
 

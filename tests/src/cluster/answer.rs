@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{Kind, Route, groups, resources, route};
 use super::store::{Refusal, Store};
-use super::{Inner, TOKEN, VERSION, logs};
+use super::{Inner, TOKEN, VERSION, exec, logs};
 
 /// What a request is about.
 struct Asked {
@@ -24,6 +24,12 @@ pub(super) async fn answer(inner: Option<Arc<Inner>>, request: Request<Body>) ->
     let Some(inner) = inner else {
         return refuse(&Refusal::new(503, "ServiceUnavailable", "shutting down"));
     };
+    if exec::asked(request.uri().path()).is_some() {
+        let login = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+        if login == Some(&format!("Bearer {TOKEN}")) {
+            return exec::upgrade(&inner, request);
+        }
+    }
     let (parts, body) = request.into_parts();
     let header = |name: &str| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
@@ -146,7 +152,7 @@ fn without_protocol(object: &Value) -> Result<(), Refusal> {
     }
 }
 
-fn refuse(refusal: &Refusal) -> Response<Body> {
+pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
     let reason = if refusal.reason == "Conflict" { "FieldManagerConflict" } else { "FieldValueInvalid" };
     let causes: Vec<Value> = refusal
         .causes
@@ -167,7 +173,7 @@ fn json_answer(status: u16, body: &Value) -> Response<Body> {
 }
 
 /// Percent escapes of a query.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::new();
     let mut at = 0;

@@ -7,9 +7,17 @@ pub type Mark = Option<&'static str>;
 
 /// A package of this application and version, with `size` bytes of something that does not compress.
 pub fn smart_package(app_code: &str, version: &str, mark: Mark, size: usize) -> Bytes {
-    let description = format!(
+    smart_package_of(app_code, version, mark, &[], size)
+}
+
+/// The same with these modules beside `default`.
+pub fn smart_package_of(app_code: &str, version: &str, mark: Mark, modules: &[&str], size: usize) -> Bytes {
+    let mut description = format!(
         "spec_version: 2\napp_version: {version}\napp:\n  region: default\n  bk_app_code: {app_code}\n  bk_app_name: {app_code}\nmodules:\n  default: {{is_default: true, source_dir: src, language: python}}\n"
     );
+    for module in modules {
+        description.push_str(&format!("  {module}: {{source_dir: src, language: python}}\n"));
+    }
     let mut random = crate::random::Random::new(size as u64);
     let filler: Vec<u8> = (0..size).map(|_| random.bits() as u8).collect();
     let mut members = vec![

@@ -1,0 +1,197 @@
+//! Commands in pods, over a websocket as Kubernetes 1.20 speaks (`v4.channel.k8s.io`). Shell commands are really run, in a folder that
+//! stands for the pod's file system; `python manage.py` is played by [`super::paas`].
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, mpsc};
+
+use anyhow::Result;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::Inner;
+use super::answer::{refuse, unescape};
+use super::paas;
+use super::store::Refusal;
+
+const PROTOCOL: &str = "v4.channel.k8s.io";
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const STATUS: u8 = 3;
+
+/// How a command ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ended {
+    pub(super) code: i32,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+/// Namespace and pod of a path that runs a command.
+pub(super) fn asked(path: &str) -> Option<(&str, &str)> {
+    let (namespace, pod) =
+        path.strip_prefix("/api/v1/namespaces/")?.strip_suffix("/exec")?.split_once("/pods/")?;
+    (!namespace.contains('/') && !pod.contains('/')).then_some((namespace, pod))
+}
+
+pub(super) fn upgrade(inner: &Arc<Inner>, mut request: Request<Body>) -> Response<Body> {
+    let Some((namespace, name)) = asked(request.uri().path()) else {
+        return refuse(&Refusal::new(404, "NotFound", "no command"));
+    };
+    let Some(pod) = inner.store().at_path(&format!("/api/v1/namespaces/{namespace}/pods/{name}")) else {
+        return refuse(&Refusal::new(404, "NotFound", format!("pods \"{name}\" not found")));
+    };
+    let pairs = request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let pairs: Vec<(&str, String)> = pairs.map(|(name, value)| (name, unescape(value))).collect();
+    let container = pairs.iter().find(|(name, _)| *name == "container").map(|(_, value)| value.as_str());
+    let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+    let is_there = |container: &Value| container["name"].as_str() == pairs_container(&pairs);
+    if container.is_none() || !containers.is_some_and(|containers| containers.iter().any(is_there)) {
+        let problem = format!("container {} is not valid for pod {name}", container.unwrap_or_default());
+        return refuse(&Refusal::new(400, "BadRequest", problem));
+    }
+    let Some(answer) = switch(request.headers()) else {
+        return refuse(&Refusal::new(400, "BadRequest", "unable to upgrade: not a websocket"));
+    };
+    let command =
+        pairs.iter().filter(|(name, _)| *name == "command").map(|(_, value)| value.clone()).collect();
+    let (inner, name) = (Arc::clone(inner), name.to_owned());
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgraded.await {
+            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+            // A client that goes away is no trouble of the server's.
+            let _ = talk(inner, name, command, socket).await;
+        }
+    });
+    answer
+}
+
+fn pairs_container<'a>(pairs: &'a [(&str, String)]) -> Option<&'a str> {
+    pairs.iter().find(|(name, _)| *name == "container").map(|(_, value)| value.as_str())
+}
+
+/// The answer that makes a websocket of a connection.
+fn switch(headers: &HeaderMap) -> Option<Response<Body>> {
+    let text = |name: header::HeaderName| headers.get(name)?.to_str().ok();
+    let offered = text(header::SEC_WEBSOCKET_PROTOCOL)?;
+    offered.split(',').find(|protocol| protocol.trim() == PROTOCOL)?;
+    let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
+    let answer = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+        .header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
+    answer.body(Body::empty()).ok()
+}
+
+async fn talk<S>(
+    inner: Arc<Inner>,
+    pod: String,
+    command: Vec<String>,
+    mut socket: WebSocketStream<S>,
+) -> Result<()>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    for channel in [STDOUT, STDERR, STATUS] {
+        socket.send(Message::binary(vec![channel])).await?;
+    }
+    inner.paas.note(&pod, &command);
+    let (sender, receiver) = mpsc::channel::<Bytes>();
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let mut running = match words.as_slice() {
+        ["python", "manage.py", arguments @ ..] => {
+            let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+            let inner = Arc::clone(&inner);
+            // A command goes on when nobody listens any more.
+            tokio::spawn(async move { Some(paas::manage(&inner, &pod, &arguments).await) })
+        }
+        ["sh" | "rm", ..] => {
+            let root = inner.paas.root(&pod);
+            tokio::task::spawn_blocking(move || run(&command, &root, receiver).ok())
+        }
+        _ => tokio::spawn(async { None }),
+    };
+    let mut sender = Some(sender);
+    let ended = loop {
+        tokio::select! {
+            message = socket.next() => match message {
+                Some(Ok(Message::Binary(message))) if message.first() == Some(&STDIN) => {
+                    if let Some(sender) = &sender {
+                        // What has ended reads no more.
+                        let _ = sender.send(message.slice(1..));
+                    }
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => {
+                    sender = None;
+                    if (&mut running).await.is_ok() {
+                        return Ok(());
+                    }
+                }
+                Some(Ok(_)) => {}
+            },
+            ended = &mut running => break ended?,
+        }
+    };
+    let status = match &ended {
+        Some(Ended { code: 0, .. }) => json!({"metadata": {}, "status": "Success"}),
+        Some(Ended { code, .. }) => json!({"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+            "message": format!("command terminated with non-zero exit code: exit status {code}"),
+            "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]}}),
+        None => json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
+            "message": "error executing command in container: executable file not found in $PATH"}),
+    };
+    let Ended { stdout, stderr, .. } = ended.unwrap_or_default();
+    for (channel, text) in [(STDOUT, stdout), (STDERR, stderr), (STATUS, status.to_string())] {
+        // In pieces that do not end where characters do.
+        for piece in text.as_bytes().chunks(1001) {
+            socket.send(Message::binary([&[channel], piece].concat())).await?;
+        }
+    }
+    socket.close(None).await?;
+    Ok(())
+}
+
+/// Runs a command in the pod's folder, where its absolute paths lie, too.
+fn run(command: &[String], root: &Path, input: mpsc::Receiver<Bytes>) -> Result<Ended> {
+    let inside = |word: &String| match word.strip_prefix("/tmp/") {
+        Some(rest) => root.join("tmp").join(rest).display().to_string(),
+        None => word.clone(),
+    };
+    let words: Vec<String> = command.iter().map(inside).collect();
+    std::fs::create_dir_all(root.join("tmp"))?;
+    let mut child = Command::new(&words[0])
+        .args(&words[1..])
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take();
+    std::thread::spawn(move || {
+        while let (Ok(bytes), Some(pipe)) = (input.recv(), &mut stdin) {
+            if pipe.write_all(&bytes).is_err() {
+                return;
+            }
+        }
+    });
+    let output = child.wait_with_output()?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Ended {
+        code: output.status.code().unwrap_or(137),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    })
+}
