@@ -97,7 +97,7 @@ impl ApiServer {
         self.write_kubeconfig("kubeconfig-token", &format!("token: {ADMINISTRATOR}"))
     }
 
-    /// The kubeconfig of somebody who may do nothing.
+    /// The kubeconfig of the user `nobody`, who may do nothing that no binding allows.
     pub fn kubeconfig_of_nobody(&self) -> Result<PathBuf> {
         self.write_kubeconfig("kubeconfig-nobody", &format!("token: {NOBODY}"))
     }
@@ -131,6 +131,11 @@ impl ApiServer {
         let arguments =
             ["apply", "--server-side", "--force-conflicts", "--validate=false", &manager, "-f", "-"];
         self.kubectl(&arguments, &manifest.to_string()).map(drop)
+    }
+
+    /// Replaces what is at an API path: a status, or a namespace's finalizers, which are a controller's to set.
+    pub fn replace(&self, path: &str, object: &Value) -> Result<()> {
+        self.kubectl(&["replace", "--raw", path, "-f", "-"], &object.to_string()).map(drop)
     }
 
     /// What kubectl prints.
