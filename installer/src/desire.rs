@@ -34,15 +34,21 @@ pub struct Desire {
 
 /// What shall stand at the site.
 pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desire, Error> {
-    let mut desire = Desire::default();
-    if site.site.registry.is_some() {
-        registry::desire_registry(&mut desire, catalog, site, facts)?;
-    }
+    let mut desire = registry(catalog, site, facts)?;
     left_by_hand(&mut desire, catalog, site);
     artifacts::desire_artifacts(&mut desire, catalog, &site.site)?;
     charts::desire_charts(&mut desire, catalog, site)?;
     settings::desire_settings(&mut desire, site);
     blueking::desire_blueking(&mut desire, catalog, site, facts)?;
+    Ok(desire)
+}
+
+/// What of that is the registry: itself, and the images in it.
+pub fn registry(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desire, Error> {
+    let mut desire = Desire::default();
+    if site.site.registry.is_some() {
+        registry::desire_registry(&mut desire, catalog, site, facts)?;
+    }
     Ok(desire)
 }
 

@@ -7,7 +7,7 @@ use ferry_model::failure::ExitCode;
 use super::site::{SiteArgs, refuse_incomplete};
 use super::{Global, block_on};
 use crate::Error;
-use crate::desire::{Facts, Secrets, desire, manifests};
+use crate::desire::{Facts, Secrets, manifests, registry};
 
 /// Print what the site's registry is made from
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let secrets = if args.dangerously_show_secrets { Secrets::Shown } else { Secrets::Withheld };
     let (text, by_hand) = block_on(async {
         let facts = Facts::gather(&context).await?;
-        let desire = desire(context.bundle()?.catalog(), &context.site, &facts)?;
+        let desire = registry(context.bundle()?.catalog(), &context.site, &facts)?;
         Ok((manifests(&desire, &context, secrets).await?, desire.by_hand))
     })?;
     if text.is_empty() {

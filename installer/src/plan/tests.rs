@@ -2,6 +2,7 @@
 
 mod bkrepo;
 mod blueking;
+mod manifests;
 
 use std::collections::BTreeMap;
 use std::fs;
