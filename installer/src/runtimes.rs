@@ -1,8 +1,8 @@
 //! Runtimes that builds asked for and did not get. PaaS fetches them from bkrepo's generic service, whose access log tells
 //! of each request that ended in 404; what a site lacks today is what the next bundle carries.
 //!
-//! Lines go one by one through [`Tally::line`]; [`Missing`] is what comes out, and [`Missing::spec`] the entries of a spec
-//! that would bring it.
+//! Lines go one by one through [`Tally::line`]; [`Missing`] is what comes out, and [`Missing::spec`] a spec that
+//! would bring it.
 
 mod log;
 mod runtime;
@@ -10,10 +10,14 @@ mod spec;
 
 use std::collections::BTreeMap;
 
+use ferry_display::printable;
 use ferry_model::catalog::Catalog;
 use serde::Serialize;
 
 pub use runtime::Runtime;
+
+/// The most paths that are told apart. Anybody may ask for anything, as scanners do, and the memory is ours.
+const MOST_PATHS: usize = 10_000;
 
 /// Counts the requests that were not met, below one project and repository of bkrepo.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub struct Tally {
     repository: Option<String>,
     lines: u64,
     by_path: BTreeMap<(String, String), Count>,
+    /// Requests for more than [`MOST_PATHS`].
+    uncounted: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -34,7 +40,7 @@ struct Count {
 impl Tally {
     /// For a project (`bkpaas`) and one of its repositories, or all.
     pub fn new(project: impl Into<String>, repository: Option<String>) -> Self {
-        Self { project: project.into(), repository, lines: 0, by_path: BTreeMap::new() }
+        Self { project: project.into(), repository, lines: 0, by_path: BTreeMap::new(), uncounted: 0 }
     }
 
     /// Takes a line of the log.
@@ -53,6 +59,10 @@ impl Tally {
             return;
         }
         let key = (repository.to_owned(), format!("/{path}"));
+        if self.by_path.len() >= MOST_PATHS && !self.by_path.contains_key(&key) {
+            self.uncounted += 1;
+            return;
+        }
         let count = self.by_path.entry(key).or_insert(Count { requests: 0, last: None });
         count.requests += 1;
         if let Some(time) = request.time {
@@ -87,7 +97,7 @@ impl Tally {
         let mut files: Vec<MissingFile> = files.collect();
         // Behind what was asked for last: that is what somebody waits for.
         files.sort_by(|one, other| other.last.cmp(&one.last).then_with(|| one.path.cmp(&other.path)));
-        Missing { lines: self.lines, files }
+        Missing { lines: self.lines, files, uncounted: self.uncounted }
     }
 }
 
@@ -99,6 +109,8 @@ pub struct Missing {
     pub lines: u64,
     /// The files, the last asked for first.
     pub files: Vec<MissingFile>,
+    /// Requests for further files, which are too many to tell apart.
+    pub uncounted: u64,
 }
 
 /// A file that was asked for and not there.
@@ -137,23 +149,31 @@ impl Missing {
                 Some(false) => "  (not in the bundle)",
                 None => "",
             };
+            // Anybody can have anything written into a log.
             let place = format!("{}{}", file.repository, file.path);
+            let (place, last, runtime) = (printable(&place), printable(last), printable(&runtime));
             text.push_str(&format!("{:>8}  {last:<23}  {runtime:<20}  {place}{bundle}\n", file.requests));
         }
         let notes: Vec<String> = self.files.iter().filter_map(MissingFile::note).collect();
         if !notes.is_empty() {
             text.push('\n');
             for note in notes {
-                text.push_str(&format!("note: {note}\n"));
+                text.push_str(&format!("note: {}\n", printable(&note)));
             }
         }
-        text.push_str("\n`--spec` prints the entries of a spec that bring them\n");
+        if self.uncounted > 0 {
+            text.push_str(&format!(
+                "\nand {} requests for further files, too many to list\n",
+                self.uncounted
+            ));
+        }
+        text.push_str("\n`--spec` prints a spec that brings them\n");
         text
     }
 
-    /// The entries of a spec that bring what no bundle named has.
-    pub fn spec(&self) -> String {
-        spec::entries(self.files.iter().filter(|file| file.in_bundle != Some(true)))
+    /// A spec that brings what no bundle named has, from a release of the download site: `paas3-1.1`. Empty if nothing is missing.
+    pub fn spec(&self, release: &str) -> String {
+        spec::spec(self.files.iter().filter(|file| file.in_bundle != Some(true)), release)
     }
 }
 

@@ -36,7 +36,7 @@ fn what_builds_lack_becomes_a_spec() -> Result<()> {
     let found = missing().args(["--output", "json"]).succeed()?.json()?;
     ensure!(found["files"].as_array().map(Vec::len) == Some(2), "{found}");
     let spec = missing().arg("--spec").succeed()?;
-    spec.prints("- node=14.16.1")?.prints("- go=1.19.1")?;
+    spec.prints("- node=14.16.1")?.prints("- go=1.19.1")?.prints("kind: Bundle")?;
     let gone = workspace.installer().args(["runtimes", "missing", "nothing.log"]).fail_with(1)?;
     ensure!(gone.stderr.contains("nothing.log"), "{gone}");
     Ok(())

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use ferry_bundle::Bundle;
 use ferry_bundle::cli::{BundleArgs, TrustArgs};
+use ferry_model::event::Events;
 use ferry_model::failure::ExitCode;
 
 use super::{Global, block_on};
@@ -34,15 +35,18 @@ enum Command {
 /// listed with the number of requests and the last of them.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer runtimes missing\n  ferry-installer runtimes missing generic.log --bundle bundle.ferry.tar.zst\n  kubectl logs -n blueking deploy/bk-repo-bkrepo-generic generic | ferry-installer runtimes missing - --spec >> spec.yaml"
+    after_help = "Examples:\n  ferry-installer runtimes missing\n  ferry-installer runtimes missing generic.log --bundle bundle.ferry.tar.zst\n  kubectl logs -n blueking deploy/bk-repo-bkrepo-generic generic | ferry-installer runtimes missing - --spec > runtimes.yaml"
 )]
 struct MissingArgs {
     /// The log; `-` is standard input. Default: that of the pods, through the cluster.
     #[arg(value_name = "LOG")]
     log: Option<PathBuf>,
-    /// Print the entries of a spec that would bring them.
+    /// Print a spec that would bring them.
     #[arg(long)]
     spec: bool,
+    /// The download site's release that the spec names: paas3-1.1 for BlueKing 7.1, paas3-1.5 for 7.2.
+    #[arg(long, value_name = "RELEASE", default_value = "paas3-1.1")]
+    release: String,
     /// Say of each whether this bundle has it.
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<PathBuf>,
@@ -80,10 +84,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             let file = File::open(path).map_err(Error::io("reading", path))?;
             read(BufReader::new(file), path, &mut tally)?;
         }
-        None => block_on(from_pods(args, &mut tally))?,
+        None => {
+            let (events, guard) = global.output.renderer();
+            block_on(from_pods(args, &mut tally, &events))?;
+            drop(guard);
+        }
     }
     let missing = tally.missing(bundle.as_ref().map(Bundle::catalog));
-    global.output.print(&missing, || if args.spec { missing.spec() } else { missing.text() });
+    global.output.print(&missing, || if args.spec { missing.spec(&args.release) } else { missing.text() });
     Ok(ExitCode::Done)
 }
 
@@ -102,7 +110,7 @@ fn read(mut log: impl BufRead, path: &Path, tally: &mut Tally) -> Result<(), Err
     }
 }
 
-async fn from_pods(args: &MissingArgs, tally: &mut Tally) -> Result<(), Error> {
+async fn from_pods(args: &MissingArgs, tally: &mut Tally, events: &Events) -> Result<(), Error> {
     let file = args.site.clone().or_else(|| Some("site.yaml".into()).filter(|path: &PathBuf| path.exists()));
     let target = match file {
         Some(path) => Target::of(&SiteFile::read(&path)?),
@@ -110,6 +118,8 @@ async fn from_pods(args: &MissingArgs, tally: &mut Tally) -> Result<(), Error> {
     };
     let cluster = target.connect().await?;
     let logs = Logs { namespace: &args.namespace, deployment: &args.deployment, container: &args.container };
-    cluster.logs(logs, |line| tally.line(line)).await?;
+    for failed in cluster.logs(logs, |line| tally.line(line)).await? {
+        events.note(failed.message);
+    }
     Ok(())
 }

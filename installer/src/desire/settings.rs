@@ -72,11 +72,11 @@ fn environment(
 ) -> String {
     let mut text = format!(
         "# What BlueKing's scripts read. Before setup_bkce7.sh: set -a; . {}; set +a\nBK_DOMAIN={}\n",
-        folder.join(ENVIRONMENT).display(),
+        quoted(&folder.join(ENVIRONMENT).display().to_string()),
         blueking.domain
     );
     let mut set = |name: &str, value: Option<&str>, missing: &str| match value {
-        Some(value) => text.push_str(&format!("{name}={value}\n")),
+        Some(value) => text.push_str(&format!("{name}={}\n", quoted(value))),
         None => text.push_str(&format!("# {name}: {missing}\n")),
     };
     set("REGISTRY", registry, "the site file has no `registry`");
@@ -89,9 +89,45 @@ fn values(blueking: &Blueking, registry: Option<&str>) -> String {
         "# For environments/default/custom.yaml of BlueKing's helmfiles: merge these keys into it.\n"
             .to_owned();
     if let Some(registry) = registry {
-        text.push_str(&format!("imageRegistry: {registry}\n"));
+        // As JSON, which YAML takes: an IPv6 address in brackets would be a list.
+        text.push_str(&format!("imageRegistry: {}\n", serde_json::Value::from(registry)));
     }
     let domain = &blueking.domain;
     text.push_str(&format!("domain:\n  bkDomain: {domain}\n  bkMainSiteDomain: {domain}\n"));
     text
+}
+
+/// One word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-/:".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sourced_file_runs_nothing() {
+        for (text, word) in [
+            ("http://charts.corp:8080/a", "http://charts.corp:8080/a"),
+            ("http://charts.corp/$(id);a", "'http://charts.corp/$(id);a'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(text), word);
+        }
+    }
+
+    #[test]
+    fn an_ipv6_registry_is_a_text() {
+        let blueking = serde_json::from_value(serde_json::json!({"domain": "bkce7.example.com"})).unwrap();
+        let text = values(&blueking, Some("[fd00::1]:5000"));
+        let read: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(read["imageRegistry"], "[fd00::1]:5000");
+        assert_eq!(read["domain"]["bkDomain"], "bkce7.example.com");
+    }
 }

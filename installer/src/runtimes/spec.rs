@@ -7,8 +7,17 @@ use super::{MissingFile, Runtime};
 /// The download site's channel for runtimes.
 const CHANNEL: &str = "ce7/paas-runtimes";
 
-/// YAML for a spec: the download site's items, and a comment for each file that is none of them.
-pub(super) fn entries<'a>(files: impl Iterator<Item = &'a MissingFile>) -> String {
+/// What every spec begins with.
+const HEAD: &str = "\
+# What builds at the site asked for and did not get. A spec of its own; its entries can go into another, under `bkdl`.
+apiVersion: ferry/v1
+kind: Bundle
+name: missing-runtimes
+version: '1'
+";
+
+/// A spec: the download site's items, of this release, and a comment for each file that is none of them.
+pub(super) fn spec<'a>(files: impl Iterator<Item = &'a MissingFile>, release: &str) -> String {
     let (mut items, mut others) = (BTreeSet::<&Runtime>::new(), Vec::new());
     for file in files {
         match &file.runtime {
@@ -18,10 +27,15 @@ pub(super) fn entries<'a>(files: impl Iterator<Item = &'a MissingFile>) -> Strin
             _ => others.push(file),
         }
     }
-    let mut text = String::new();
+    if items.is_empty() && others.is_empty() {
+        return String::new();
+    }
+    let mut text = HEAD.to_owned();
     if !items.is_empty() {
-        text.push_str("# What builds at the site asked for and did not get; for BlueKing 7.2 the release is paas3-1.5.\n");
-        text.push_str(&format!("bkdl:\n  - channel: {CHANNEL}\n    release: paas3-1.1\n    items:\n"));
+        text.push_str(&format!(
+            "bkdl:\n  - channel: {CHANNEL}\n    release: {}\n    items:\n",
+            scalar(release)
+        ));
         for runtime in items {
             text.push_str(&format!("      - {}\n", scalar(&runtime.item())));
         }

@@ -34,18 +34,35 @@ fn all_repositories_of_the_project() {
 
 #[test]
 fn the_spec_is_one() {
-    let text = missing(None).spec();
-    assert!(text.contains("      - node=14.16.1\n"), "{text}");
+    let text = missing(None).spec("paas3-1.5");
+    assert!(text.contains("      - node=14.16.1\n") && text.contains("    release: paas3-1.5\n"), "{text}");
     assert!(!text.contains("14.x\n") && text.contains(r#"to: "odd/\" x\n.bin""#), "{text}");
-    let whole = format!(
-        "apiVersion: ferry/v1\nkind: Bundle\nname: a\nversion: '1'\nplatforms: [linux/amd64]\n{text}"
-    );
-    ferry_model::spec::Spec::parse(&whole).unwrap_or_else(|error| panic!("{error}\n{whole}"));
+    ferry_model::spec::Spec::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+}
+
+#[test]
+fn what_a_log_says_reaches_no_terminal_as_it_is() {
+    let mut tally = Tally::new("bkpaas", None);
+    tally.line("\"GET /bkpaas/a/%1b]0;x%07%0aforged HTTP/1.1\" 404");
+    let text = tally.missing(None).text();
+    assert!(!text.contains(['\u{1b}', '\u{7}']) && !text.contains("\nforged"), "{text:?}");
+}
+
+#[test]
+fn a_scanner_fills_no_memory() {
+    let mut tally = Tally::new("bkpaas", None);
+    for number in 0..MOST_PATHS + 5 {
+        tally.line(&format!("\"GET /bkpaas/a/{number} HTTP/1.1\" 404"));
+    }
+    tally.line("\"GET /bkpaas/a/0 HTTP/1.1\" 404");
+    let missing = tally.missing(None);
+    assert_eq!((missing.files.len(), missing.uncounted), (MOST_PATHS, 5));
+    assert!(missing.files.iter().any(|file| file.requests == 2));
 }
 
 #[test]
 fn nothing_missing_is_said() {
     let missing = Tally::new("bkpaas", None).missing(None);
     assert!(missing.text().starts_with("no request"));
-    assert_eq!(missing.spec(), "");
+    assert_eq!(missing.spec("paas3-1.1"), "");
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::secret::SecretSource;
+use crate::host::Host;
 
 /// BlueKing on the site's cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -12,7 +13,7 @@ use super::secret::SecretSource;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Blueking {
     /// Its base domain (`BK_DOMAIN`): `bkce7.example.com`.
-    pub domain: String,
+    pub domain: Host,
     /// Its namespace. Default: blueking.
     #[serde(default = "namespace")]
     pub namespace: String,
