@@ -98,7 +98,6 @@ fn build(folder: &Path, program: &Path) -> Result<()> {
         .args(["--silent", "WHAT=cmd/kube-apiserver"])
         .current_dir(&source)
         .env("PATH", format!("{compilers}:{path}"))
-        .env("GOCACHE", work.join("cache"))
         .env("KUBE_GIT_VERSION_FILE", &version)
         .envs([
             ("GOFLAGS", "-mod=vendor"),
