@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn only_the_end_of_much_is_kept() {
         let mut said = Said::default();
-        let message = [&[STDOUT][..], &[b'a'; 50_000], b"\n"].concat();
+        let message = [&[STDOUT][..], &vec![b'a'; 50_000], b"\n"].concat();
         for _ in 0..10 {
             said.take(&message, &mut |_: &str| ());
         }

@@ -117,7 +117,7 @@ impl Output {
         let failed = Failed::because(Class::Local, format!("{what}; {}", self.tail()));
         let said = self.text.to_lowercase();
         let fits = |words: &&[&str]| words.iter().all(|any| any.split('|').any(|word| said.contains(word)));
-        match CAUSES.iter().find(|(words, _)| fits(&words)) {
+        match CAUSES.iter().find(|(words, _)| fits(words)) {
             Some((_, remedy)) => failed.hint(*remedy),
             None => failed,
         }

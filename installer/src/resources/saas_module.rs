@@ -211,7 +211,7 @@ impl Deployed for SaasModule {
         loop {
             let mut heard = Instant::now();
             let tell = |line: &str| {
-                if heard.elapsed() >= NEWS {
+                if heard.elapsed() >= NEWS && line.contains(char::is_alphanumeric) {
                     heard = Instant::now();
                     let line =
                         Output::of(&crate::cluster::Ended { stdout: plain(line), ..Default::default() }, &[]);
