@@ -6,6 +6,14 @@
 //!    gentlest way that will do.
 //! 3. What was kept takes everything back.
 
+#[cfg(test)]
+mod cases;
+pub mod containerd;
+pub mod crio;
 pub mod edit;
+mod endpoint;
+pub mod k3s;
+mod look;
+mod text;
 
 pub use edit::{Edit, Edits, Root};
