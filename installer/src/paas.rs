@@ -2,7 +2,7 @@
 //! (`python manage.py …`) are run where they are, as BlueKing's installation script does.
 //!
 //! 1. [`worker`] and [`node_manager`] find a pod.
-//! 2. [`File`] brings a file there, proves it, and takes it away afterwards.
+//! 2. [`use_file`] brings a file there, proves it, runs a command with it, and takes it away.
 //! 3. [`output::Output`] reads what a command said; exit codes alone say little here.
 //! 4. [`record`] keeps in the cluster what cannot be asked for later.
 //! 5. [`app`] looks at what runs of an application.
@@ -18,7 +18,7 @@ use ferry_model::failure::Class;
 use ferry_model::plan::Platform;
 use ferry_model::report::Failed;
 
-pub(crate) use file::{Blob, File, Wanted};
+pub(crate) use file::{Blob, File, Wanted, use_file};
 
 use crate::cluster::{Cluster, Of, Pod, Target};
 use crate::context::Context;

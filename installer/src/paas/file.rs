@@ -9,29 +9,43 @@ use ferry_model::report::Failed;
 use tokio::sync::mpsc;
 
 use super::{LONG, SHORT};
-use crate::cluster::{Input, Pod, Run};
+use crate::cluster::{Ended, Input, Pod, Run};
 
-/// Makes the folder anew where `$2` says so, writes standard input into a file, and says how many bytes it has and what their
-/// digest is. Images without `sha256sum` have Python.
-const WRITE: &str = r#"umask 077
-[ "$2" = shared ] || rm -rf -- "$1"
-mkdir -p -- "$1" && head -c "$4" >"$1/$3" && wc -c <"$1/$3" || exit 1
-sha256sum <"$1/$3" 2>/dev/null || python -c 'import hashlib,sys
+/// Writes standard input into a file `$1/$2`, and proves it: `$3` bytes with the digest `$4`. Images without `sha256sum` have Python.
+const WRITE: &str = r#"
+write() {
+  head -c "$3" >"$1/$2" || exit 97
+  there=$(wc -c <"$1/$2")
+  [ "$there" -eq "$3" ] || { echo "ferry: $there of $3 bytes arrived" >&2; exit 97; }
+  sum=$(sha256sum <"$1/$2" 2>/dev/null || python -c 'import hashlib,sys
 h=hashlib.sha256()
 for b in iter(lambda: sys.stdin.buffer.read(1<<20), b""): h.update(b)
-print(h.hexdigest())' <"$1/$3""#;
+print(h.hexdigest())' <"$1/$2")
+  [ "${sum%% *}" = "$4" ] || { echo "ferry: it arrived with the digest ${sum%% *}" >&2; exit 97; }
+}
+umask 077
+"#;
 
+/// Runs a command with the file as its last argument, and removes the file whatever happens: also when nobody listens any more.
+const USE: &str = r#"
+folder=$(mktemp -d "${TMPDIR:-/tmp}/ferry.XXXXXX") || exit 97
+trap 'rm -rf -- "$folder"' EXIT
+trap 'exit 97' HUP INT TERM
+write "$folder" "$1" "$2" "$3"
+file=$folder/$1
+shift 3
+"$@" "$file" </dev/null
+"#;
+
+/// Leaves the file where others are.
+const PUT: &str = r#"
+mkdir -p -- "$4" && write "$4" "$1" "$2" "$3"
+"#;
+
+/// How the scripts end when the file did not get there.
+const NOT_THERE: i32 = 97;
 /// Chunks that are read ahead.
 const AHEAD: usize = 4;
-
-/// A file that was brought into a pod.
-#[derive(Debug)]
-pub(crate) struct File<'a> {
-    pod: &'a Pod,
-    /// What is removed: the folder, or where others keep theirs in it, the file.
-    rubbish: String,
-    path: String,
-}
 
 /// What a file shall be.
 #[derive(Clone, Copy, Debug)]
@@ -41,91 +55,76 @@ pub(crate) struct Wanted<'a> {
     pub(crate) digest: Digest,
 }
 
-impl<'a> File<'a> {
-    /// Brings a file into a folder of its own. What an earlier try left there goes first.
-    pub(crate) async fn alone(pod: &'a Pod, wanted: Wanted<'_>, input: impl Input) -> Result<Self, Failed> {
-        let folder = format!("/tmp/ferry-{}", &wanted.digest.hex()[..16]);
-        write(pod, (&folder, "alone"), wanted, input).await?;
-        Ok(Self { pod, path: format!("{folder}/{}", wanted.name), rubbish: folder })
+impl<'a> Wanted<'a> {
+    /// A text.
+    pub(crate) fn text(name: &'a str, text: &str) -> Self {
+        Self { name, size: text.len() as u64, digest: Digest::of(text.as_bytes()) }
     }
+}
 
-    /// Brings a file into a folder that has others too.
-    pub(crate) async fn among(
+/// Runs a command that takes a file as its last argument. The file is gone afterwards.
+pub(crate) async fn use_file(
+    pod: &Pod,
+    wanted: Wanted<'_>,
+    input: impl Input,
+    command: &[&str],
+) -> Result<Ended, Failed> {
+    let (script, size, digest) = (format!("{WRITE}{USE}"), wanted.size.to_string(), wanted.digest.hex());
+    let all = [&["sh", "-c", &script, "ferry", wanted.name, &size, &digest], command].concat();
+    let ended = pod.run_with(Run { command: &all, limit: 2 * LONG }, input, |_| ()).await?;
+    arrived(pod, wanted, ended)
+}
+
+/// A file that lies in a pod among others.
+#[derive(Debug)]
+pub(crate) struct File<'a> {
+    pod: &'a Pod,
+    path: String,
+}
+
+impl<'a> File<'a> {
+    /// Brings it there.
+    pub(crate) async fn put(
         pod: &'a Pod,
         folder: &str,
         wanted: Wanted<'_>,
         input: impl Input,
     ) -> Result<Self, Failed> {
-        write(pod, (folder, "shared"), wanted, input).await?;
-        let path = format!("{folder}/{}", wanted.name);
-        Ok(Self { pod, rubbish: path.clone(), path })
-    }
-
-    /// A text that is short.
-    pub(crate) async fn text(pod: &'a Pod, name: &str, text: &str) -> Result<Self, Failed> {
-        let wanted = Wanted { name, size: text.len() as u64, digest: Digest::of(text.as_bytes()) };
-        Self::alone(pod, wanted, Bytes::copy_from_slice(text.as_bytes())).await
-    }
-
-    /// Where it lies.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
+        let (script, size, digest) = (format!("{WRITE}{PUT}"), wanted.size.to_string(), wanted.digest.hex());
+        let command = ["sh", "-c", &script, "ferry", wanted.name, &size, &digest, folder];
+        let ended = pod.run_with(Run { command: &command, limit: LONG }, input, |_| ()).await?;
+        let file = Self { pod, path: format!("{folder}/{}", wanted.name) };
+        match arrived(pod, wanted, ended)? {
+            Ended { code: 0, .. } => Ok(file),
+            ended => Err(not_there(pod, wanted, &ended)),
+        }
     }
 
     /// Takes it away. That it could not be is no reason to fail.
     pub(crate) async fn remove(self, events: &Events) {
-        let command = ["rm", "-rf", "--", &self.rubbish];
+        let command = ["rm", "-rf", "--", &self.path];
         let trouble = match self.pod.run(Run { command: &command, limit: SHORT }).await {
             Ok(ended) if ended.code == 0 => return,
             Ok(ended) => ended.stderr,
             Err(failed) => failed.message,
         };
-        events.warn(format!("{} stays in {}: {}", self.rubbish, self.pod, trouble.trim()));
+        events.warn(format!("{} stays in {}: {}", self.path, self.pod, trouble.trim()));
     }
 }
 
-async fn write(
-    pod: &Pod,
-    (folder, manner): (&str, &str),
-    wanted: Wanted<'_>,
-    input: impl Input,
-) -> Result<(), Failed> {
-    let size = wanted.size.to_string();
-    let command = ["sh", "-c", WRITE, "ferry", folder, manner, wanted.name, &size];
-    let ended = pod.run_with(Run { command: &command, limit: LONG }, input, |_| ()).await?;
-    let mut words = ended.stdout.split_whitespace();
-    let (there, digest) = (words.next(), words.next().and_then(|word| word.parse::<HexDigest>().ok()));
-    let what = |problem: String| {
-        let message = format!("{} could not be brought into {pod}: {problem}", wanted.name);
-        let failed = Failed::because(Class::Local, message);
-        if ended.stderr.contains("No space left") {
-            return failed.hint("the node that it runs on has no room for it: free some, and try again");
-        }
-        failed.hint("try again")
-    };
-    if ended.code != 0 || there.is_none() {
-        return Err(what(ended.stderr.trim().to_owned()));
-    }
-    if there != Some(size.as_str()) {
-        return Err(what(format!("{} of {size} bytes arrived", there.unwrap_or("none"))));
-    }
-    match digest {
-        Some(HexDigest(digest)) if digest == wanted.digest.hex() => Ok(()),
-        Some(HexDigest(digest)) => Err(what(format!("it arrived with the digest {digest}"))),
-        None => Err(what("its digest cannot be found out there".into())),
-    }
+fn arrived(pod: &Pod, wanted: Wanted<'_>, ended: Ended) -> Result<Ended, Failed> {
+    if ended.code == NOT_THERE { Err(not_there(pod, wanted, &ended)) } else { Ok(ended) }
 }
 
-/// 64 hexadecimal digits.
-struct HexDigest(String);
-
-impl std::str::FromStr for HexDigest {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_hex { Ok(Self(text.to_ascii_lowercase())) } else { Err(()) }
+fn not_there(pod: &Pod, wanted: Wanted<'_>, ended: &Ended) -> Failed {
+    let said = ended.stderr.trim();
+    let why = said.lines().last().unwrap_or("nobody says why").trim_start_matches("ferry: ");
+    let message = format!("{} could not be brought into {pod}: {why}", wanted.name);
+    let failed = Failed::because(Class::Local, message);
+    if said.contains("No space left") {
+        return failed.hint("the node that it runs on has no room for it: free some, and try again");
     }
+    failed.hint("try again")
 }
 
 /// A blob of the bundle as a command's input.

@@ -120,7 +120,7 @@ impl Offered for AgentPlugins {
         for file in missing {
             let wanted = Wanted { name: &file.name, size: file.size, digest: file.digest };
             let input = Blob::open(bundle, file.digest, task);
-            brought.push(File::among(pod, FOLDER, wanted, input).await?);
+            brought.push(File::put(pod, FOLDER, wanted, input).await?);
         }
         let command = ["python", "manage.py", "init_official_plugins"];
         let ended = pod.run(Run { command: &command, limit: LONG }).await?;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::Before;
@@ -14,7 +15,7 @@ use crate::cluster::{Cluster, Pod, Run};
 use crate::context::Context;
 use crate::paas::output::Output;
 use crate::paas::record::{self, Redis, Stage};
-use crate::paas::{self, File, SHORT};
+use crate::paas::{self, SHORT, Wanted, use_file};
 
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(60);
@@ -168,31 +169,24 @@ impl Pool for RedisEntries {
     async fn add(&self, context: &Context, pod: &Pod, missing: u32) -> Result<(), Failed> {
         let password = context.secrets.get(&self.password).await?;
         let text = self.documents(password.reveal(), missing);
-        let file = File::text(pod, "redis.yaml", &text).await?;
-        let mut output = Ok(None);
+        let mut said = None;
         for service in SERVICES {
-            let command = [
-                "python",
-                "manage.py",
-                "import_pre_created_instance",
-                "--service",
-                service,
-                "-f",
-                file.path(),
-            ];
-            let ended = pod.run(Run { command: &command, limit: SHORT }).await;
-            output = ended.map(|ended| (ended.code != 0).then(|| Output::of(&ended, &[password.reveal()])));
-            if !matches!(&output, Ok(Some(output)) if output.says("invalid choice")) {
+            let file = Wanted::text("redis.yaml", &text);
+            let command = ["python", "manage.py", "import_pre_created_instance", "--service", service, "-f"];
+            let ended = use_file(pod, file, Bytes::copy_from_slice(text.as_bytes()), &command).await?;
+            if ended.code == 0 {
+                return Ok(());
+            }
+            let output = Output::of(&ended, &[password.reveal()]);
+            let is_called_otherwise = output.says("invalid choice");
+            said = Some(output);
+            if !is_called_otherwise {
                 break;
             }
         }
-        file.remove(&context.events).await;
-        match output? {
-            None => Ok(()),
-            Some(output) => Err(output
-                .failure("PaaS did not take the Redis entries")
-                .hint("see that PaaS has the add-on service redis, given out from a pool, with this plan")),
-        }
+        let failed = said.map(|output| output.failure("PaaS did not take the Redis entries"));
+        let hint = "see that PaaS has the add-on service redis, given out from a pool, with this plan";
+        failed.map_or(Ok(()), |failed| Err(failed.hint(hint)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::Before;
@@ -15,7 +16,7 @@ use crate::cluster::{Cluster, Pod, Run};
 use crate::context::Context;
 use crate::paas::output::{Output, plain};
 use crate::paas::record::{self, Module};
-use crate::paas::{self, File, LONG, SHORT, app};
+use crate::paas::{self, LONG, Wanted, app, use_file};
 
 /// What PaaS says of a deployment that came to its end.
 const SUCCESS: &str = "部署成功";
@@ -59,7 +60,7 @@ impl Manage for SaasModule {
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
         let cluster = paas::cluster(context, &self.platform).await?;
         let pod = paas::worker(&cluster, &self.platform).await?;
-        self.import_variables(context, &pod).await?;
+        self.import_variables(&pod).await?;
         self.deploy(context, &cluster, &pod, &self.revision).await?;
         self.wait(&cluster).await?;
         let variables = self.variables.as_ref().map(|variables| variables.digest);
@@ -99,7 +100,7 @@ trait Deployed {
     fn earlier<'a>(&self, before: &'a State) -> Option<&'a str>;
     fn seen(&self, version: Option<&str>, known: Option<&Module>) -> String;
     async fn look(&self, context: &Context) -> Result<State, Failed>;
-    async fn import_variables(&self, context: &Context, pod: &Pod) -> Result<(), Failed>;
+    async fn import_variables(&self, pod: &Pod) -> Result<(), Failed>;
     async fn deploy(
         &self,
         context: &Context,
@@ -150,7 +151,7 @@ impl Deployed for SaasModule {
         Ok(State::present(properties))
     }
 
-    async fn import_variables(&self, context: &Context, pod: &Pod) -> Result<(), Failed> {
+    async fn import_variables(&self, pod: &Pod) -> Result<(), Failed> {
         let Some(variables) = &self.variables else { return Ok(()) };
         let text = std::fs::read_to_string(&variables.path).map_err(|error| {
             Failed::because(Class::Local, format!("reading {}: {error}", variables.path.display()))
@@ -159,7 +160,6 @@ impl Deployed for SaasModule {
             let message = format!("{} has changed since the plan was made", variables.path.display());
             return Err(Failed::because(Class::Input, message).hint("make a new plan"));
         }
-        let file = File::text(pod, "variables.yaml", &text).await?;
         let command = [
             "python",
             "manage.py",
@@ -169,11 +169,9 @@ impl Deployed for SaasModule {
             "--module",
             &self.module,
             "-f",
-            file.path(),
         ];
-        let ended = pod.run(Run { command: &command, limit: SHORT }).await;
-        file.remove(&context.events).await;
-        let ended = ended?;
+        let file = Wanted::text("variables.yaml", &text);
+        let ended = use_file(pod, file, Bytes::copy_from_slice(text.as_bytes()), &command).await?;
         if ended.code == 0 {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! SaaS packages that PaaS has taken. It makes of each an application, and of its layers images in its own registry.
 
+use ferry_bundle::Bundle;
 use ferry_model::event::Task;
 use ferry_model::journal::Before;
 use ferry_model::plan::{Action, SaasPackage, State};
@@ -11,8 +12,9 @@ use crate::cluster::{Pod, Run};
 use crate::context::Context;
 use crate::paas::output::Output;
 use crate::paas::record::{self, Package};
-use crate::paas::{self, Blob, File, LONG, SHORT, Wanted, app};
+use crate::paas::{self, Blob, SHORT, Wanted, app, use_file};
 
+const SMART_TOOL: [&str; 3] = ["python", "manage.py", "smart_tool"];
 /// The only sign that PaaS has taken a package, with its full-width mark. The command ends with 0 whatever happens.
 const FINISH: &str = "Finish！";
 /// What newer releases say when they have these very bytes.
@@ -49,12 +51,7 @@ impl Manage for SaasPackage {
         let bundle = context.bundle()?;
         let cluster = paas::cluster(context, &self.platform).await?;
         let pod = paas::worker(&cluster, &self.platform).await?;
-        let wanted = Wanted { name: &self.file, size: self.size, digest: self.digest };
-        task.reset(0);
-        let file = File::alone(&pod, wanted, Blob::open(bundle, self.digest, task)).await?;
-        let taken = self.give(&pod, file.path()).await;
-        file.remove(&context.events).await;
-        taken?;
+        self.give(bundle, &pod, task).await?;
         let package = Package { version: self.version.clone(), digest: self.digest };
         record::write(&cluster, &self.platform, &self.key(), &package).await
     }
@@ -85,8 +82,7 @@ pub(super) fn package_key(app: &str) -> String {
 trait Taken {
     fn key(&self) -> String;
     async fn look(&self, context: &Context) -> Result<State, Failed>;
-    async fn give(&self, pod: &Pod, path: &str) -> Result<(), Failed>;
-    async fn smart_tool(&self, pod: &Pod, arguments: &[&str]) -> Result<Output, Failed>;
+    async fn give(&self, bundle: &Bundle, pod: &Pod, task: &Task) -> Result<(), Failed>;
 }
 
 impl Taken for SaasPackage {
@@ -117,8 +113,15 @@ impl Taken for SaasPackage {
         Ok(version.map_or(State::Absent, |version| State::present([("version", version)])))
     }
 
-    async fn give(&self, pod: &Pod, path: &str) -> Result<(), Failed> {
-        let output = self.smart_tool(pod, &["-f", path]).await?;
+    async fn give(&self, bundle: &Bundle, pod: &Pod, task: &Task) -> Result<(), Failed> {
+        let give = async |option: &[&str]| {
+            task.reset(0);
+            let wanted = Wanted { name: &self.file, size: self.size, digest: self.digest };
+            let command = [&SMART_TOOL, option, &["-f"]].concat();
+            let ended = use_file(pod, wanted, Blob::open(bundle, self.digest, task), &command).await?;
+            Ok::<_, Failed>(Output::of(&ended, &[]))
+        };
+        let output = give(&[]).await?;
         if output.has_line(FINISH) || output.says(ALREADY) {
             return Ok(());
         }
@@ -131,18 +134,12 @@ impl Taken for SaasPackage {
         if !output.says("已存在") && !output.says("already exist") {
             return Err(failed(&output));
         }
-        let help = self.smart_tool(pod, &["--help"]).await?;
+        let help = [&SMART_TOOL[..], &["--help"]].concat();
+        let help = Output::of(&pod.run(Run { command: &help, limit: SHORT }).await?, &[]);
         let Some(again) = AGAIN.into_iter().find(|option| help.says(option)) else {
             return Err(failed(&output));
         };
-        let output = self.smart_tool(pod, &["-f", path, again]).await?;
+        let output = give(&[again]).await?;
         if output.has_line(FINISH) { Ok(()) } else { Err(failed(&output)) }
-    }
-
-    async fn smart_tool(&self, pod: &Pod, arguments: &[&str]) -> Result<Output, Failed> {
-        let command = [&["python", "manage.py", "smart_tool"], arguments].concat();
-        let limit = if arguments == ["--help"] { SHORT } else { LONG };
-        let ended = pod.run(Run { command: &command, limit }).await?;
-        Ok(Output::of(&ended, &[]))
     }
 }

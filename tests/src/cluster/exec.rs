@@ -1,10 +1,13 @@
 //! Commands in pods, over a websocket as Kubernetes 1.20 speaks (`v4.channel.k8s.io`). Shell commands are really run, in a folder that
 //! stands for the pod's file system; `python manage.py` is played by [`super::paas`].
 
+use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use anyhow::Result;
 use axum::body::Body;
@@ -108,7 +111,6 @@ where
     for channel in [STDOUT, STDERR, STATUS] {
         socket.send(Message::binary(vec![channel])).await?;
     }
-    inner.paas.note(&pod, &command);
     let (sender, receiver) = mpsc::channel::<Bytes>();
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let mut running = match words.as_slice() {
@@ -119,8 +121,16 @@ where
             tokio::spawn(async move { Some(paas::manage(&inner, &pod, &arguments).await) })
         }
         ["sh" | "rm", ..] => {
-            let root = inner.paas.root(&pod);
-            tokio::task::spawn_blocking(move || run(&command, &root, receiver).ok())
+            let calls = tempfile::tempdir()?;
+            let shell = Shell { root: inner.paas.root(&pod), calls: calls.path().to_owned() };
+            let (inner, called) = (Arc::clone(&inner), shell.clone());
+            let answering = tokio::spawn(async move { called.answer(&inner, &pod).await });
+            tokio::task::spawn_blocking(move || {
+                let ended = shell.run(&command, receiver).ok();
+                answering.abort();
+                drop(calls);
+                ended
+            })
         }
         _ => tokio::spawn(async { None }),
     };
@@ -164,34 +174,77 @@ where
     Ok(())
 }
 
-/// Runs a command in the pod's folder, where its absolute paths lie, too.
-fn run(command: &[String], root: &Path, input: mpsc::Receiver<Bytes>) -> Result<Ended> {
-    let inside = |word: &String| match word.strip_prefix("/tmp/") {
-        Some(rest) => root.join("tmp").join(rest).display().to_string(),
-        None => word.clone(),
-    };
-    let words: Vec<String> = command.iter().map(inside).collect();
-    std::fs::create_dir_all(root.join("tmp"))?;
-    let mut child = Command::new(&words[0])
-        .args(&words[1..])
-        .current_dir(root)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut stdin = child.stdin.take();
-    std::thread::spawn(move || {
-        while let (Ok(bytes), Some(pipe)) = (input.recv(), &mut stdin) {
-            if pipe.write_all(&bytes).is_err() {
-                return;
+/// A program `python` that hands its arguments to this process, and says what it is told.
+const PYTHON: &str = r#"#!/bin/sh
+call=$(mktemp -d "$FERRY_CALLS/XXXXXX")
+printf '%s\n' "$@" >"$call/asked.new" && mv "$call/asked.new" "$call/asked"
+while [ ! -e "$call/code" ]; do sleep 0.02; done
+cat "$call/stdout"
+cat "$call/stderr" >&2
+exit "$(cat "$call/code")"
+"#;
+
+/// Where shell commands are run.
+#[derive(Clone, Debug)]
+struct Shell {
+    /// The pod's file system.
+    root: PathBuf,
+    /// Where calls of `python` come in.
+    calls: PathBuf,
+}
+
+impl Shell {
+    /// Runs a command in the pod's folder.
+    fn run(&self, command: &[String], input: mpsc::Receiver<Bytes>) -> Result<Ended> {
+        let (programs, scratch) = (self.calls.join("bin"), self.root.join("tmp"));
+        fs::create_dir_all(&programs)?;
+        fs::create_dir_all(&scratch)?;
+        let python = programs.join("python");
+        fs::write(&python, PYTHON)?;
+        fs::set_permissions(&python, fs::Permissions::from_mode(0o755))?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut child = Command::new(&command[0])
+            .args(&command[1..])
+            .current_dir(&self.root)
+            .env("PATH", format!("{}:{path}", programs.display()))
+            .env("TMPDIR", scratch)
+            .env("FERRY_CALLS", &self.calls)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take();
+        std::thread::spawn(move || {
+            while let (Ok(bytes), Some(pipe)) = (input.recv(), &mut stdin) {
+                if pipe.write_all(&bytes).is_err() {
+                    return;
+                }
             }
+        });
+        let output = child.wait_with_output()?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let code = output.status.code().unwrap_or(137);
+        Ok(Ended { code, stdout: text(output.stdout), stderr: text(output.stderr) })
+    }
+
+    /// Answers calls of `python`, until it is no longer needed.
+    async fn answer(&self, inner: &Inner, pod: &str) {
+        loop {
+            for entry in fs::read_dir(&self.calls).into_iter().flatten().flatten() {
+                let (asked, taken) = (entry.path().join("asked"), entry.path().join("taken"));
+                if fs::rename(&asked, &taken).is_err() {
+                    continue;
+                }
+                let text = fs::read_to_string(&taken).unwrap_or_default();
+                // manage.py
+                let arguments: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+                let Ended { code, stdout, stderr } = paas::manage(inner, pod, &arguments).await;
+                for (name, text) in [("stdout", stdout), ("stderr", stderr), ("code", code.to_string())] {
+                    let (new, named) = (entry.path().join("new"), entry.path().join(name));
+                    let _ = fs::write(&new, text).and_then(|()| fs::rename(&new, named));
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    });
-    let output = child.wait_with_output()?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Ended {
-        code: output.status.code().unwrap_or(137),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    })
+    }
 }

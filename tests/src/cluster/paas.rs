@@ -66,7 +66,7 @@ impl Paas {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The commands that were run, without scripts: `smart_tool -f /tmp/…`.
+    /// The commands of `manage.py` that were run, without scripts: `smart_tool -f …`.
     pub fn commands(&self) -> Vec<String> {
         self.state().commands.clone()
     }
@@ -144,15 +144,9 @@ impl Paas {
         root.or_insert_with(|| tempfile::tempdir().expect("a folder can be made")).path().to_owned()
     }
 
-    pub(super) fn note(&self, pod: &str, command: &[String]) {
-        let _ = self.root(pod);
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let text = match words.as_slice() {
-            ["sh", ..] => "sh".to_owned(),
-            ["python", "manage.py", "shell", ..] => "shell".to_owned(),
-            ["python", "manage.py", rest @ ..] => rest.join(" "),
-            others => others.join(" "),
-        };
+    fn note(&self, arguments: &[String]) {
+        let is_script = arguments.first().is_some_and(|command| command == "shell");
+        let text = if is_script { "shell".to_owned() } else { arguments.join(" ") };
         self.state().commands.push(text);
     }
 
@@ -210,8 +204,8 @@ pub(super) async fn manage(inner: &Inner, pod: &str, arguments: &[String]) -> En
         arguments.get(at + 1).map(String::as_str)
     };
     let pause = inner.paas.state().pause;
-    let file = option("-f").map(|path| inner.paas.root(pod).join(path.trim_start_matches('/')));
-    let file = file.unwrap_or_default();
+    let file = option("-f").map(PathBuf::from).unwrap_or_default();
+    inner.paas.note(arguments);
     let module =
         format!("{}/{}", option("--app-code").unwrap_or_default(), option("--module").unwrap_or_default());
     match arguments.first().map_or("", String::as_str) {
