@@ -6,6 +6,7 @@
 mod container;
 mod image;
 mod logs;
+mod registries;
 mod spec;
 mod version;
 
@@ -24,6 +25,7 @@ use crate::exchange::{Call, Payload, Reply};
 use crate::{Client, Error, Expected, Options, Resume, Sink};
 
 pub use container::ContainerState;
+pub use registries::DaemonRegistries;
 pub use spec::{Bind, ContainerSpec, Network, Port, Restart};
 pub use version::DaemonVersion;
 

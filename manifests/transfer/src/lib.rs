@@ -49,7 +49,9 @@ pub use bkrepo::{
     Node, OnUploadId, Overwrite, RepositoryInfo, Uploaded,
 };
 pub use client::{CaFile, Client, Login, Options, Probe};
-pub use docker::{Bind, ContainerSpec, ContainerState, Daemon, DaemonVersion, Network, Port, Restart};
+pub use docker::{
+    Bind, ContainerSpec, ContainerState, Daemon, DaemonRegistries, DaemonVersion, Network, Port, Restart,
+};
 pub use download::{Expected, Resume, Sink};
 pub use error::{Error, TlsProblem};
 pub use helm_repository::{ChartArchive, Charts, HelmRepository, HelmRepositoryError, HelmRepositoryProblem};
