@@ -10,10 +10,16 @@
 mod cases;
 pub mod containerd;
 pub mod crio;
+pub mod docker;
 pub mod edit;
 mod endpoint;
+pub mod hosts;
+mod json;
 pub mod k3s;
 mod look;
+#[cfg(test)]
+mod testing;
 mod text;
+pub mod trust;
 
 pub use edit::{Edit, Edits, Root};
