@@ -5,6 +5,7 @@ mod apply;
 mod completion;
 mod export;
 mod init;
+mod node;
 mod plan;
 mod preflight;
 mod push;
@@ -58,6 +59,7 @@ enum Command {
     Serve(serve::Args),
     Export(export::Args),
     Registry(registry::Args),
+    Node(node::Args),
     Runtimes(runtimes::Args),
     Completion(completion::Args),
 }
@@ -93,6 +95,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Serve(args) => serve::run(&args, global),
         Command::Export(args) => export::run(&args, global),
         Command::Registry(args) => registry::run(&args, global),
+        Command::Node(args) => node::run(&args, global),
         Command::Runtimes(args) => runtimes::run(&args, global),
         Command::Completion(args) => Ok(completion::run(&args)),
     }

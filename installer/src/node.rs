@@ -6,20 +6,29 @@
 //!    gentlest way that will do.
 //! 3. What was kept takes everything back.
 
+pub mod apply;
 #[cfg(test)]
 mod cases;
+pub mod check;
 pub mod containerd;
 pub mod crio;
+mod diff;
 pub mod docker;
 pub mod edit;
 mod endpoint;
+mod gather;
+mod hands;
 pub mod hosts;
 mod json;
 pub mod k3s;
 mod look;
+pub mod report;
+mod services;
+mod state;
 #[cfg(test)]
 mod testing;
 mod text;
 pub mod trust;
+pub mod undo;
 
 pub use edit::{Edit, Edits, Root};
