@@ -116,6 +116,25 @@ impl List {
     }
 }
 
+/// What dockerd has to read before `then`, so that it forgets lists that are gone from its configuration: on SIGHUP it keeps the
+/// last value of a key that is not there any more. `None` where it has nothing to forget.
+pub(crate) fn forgetting(now: Option<&[u8]>, then: Option<&[u8]>) -> Option<Vec<u8>> {
+    let read = |bytes: Option<&[u8]>| -> Option<serde_json::Map<String, serde_json::Value>> {
+        let bytes = bytes.unwrap_or_default();
+        if bytes.trim_ascii().is_empty() {
+            Some(serde_json::Map::new())
+        } else {
+            serde_json::from_slice(bytes).ok()
+        }
+    };
+    let (now, mut then) = (read(now)?, read(then)?);
+    let lists = ["insecure-registries", "registry-mirrors"];
+    let gone: Vec<&str> =
+        lists.into_iter().filter(|key| now.contains_key(*key) && !then.contains_key(*key)).collect();
+    then.extend(gone.iter().map(|key| ((*key).to_owned(), serde_json::json!([]))));
+    (!gone.is_empty()).then(|| serde_json::Value::Object(then).to_string().into_bytes())
+}
+
 /// Registries whose certificates dockerd shall not ask for.
 fn insecure(desired: &NodeDesired) -> Vec<String> {
     let is_insecure =

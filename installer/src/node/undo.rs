@@ -1,16 +1,17 @@
 //! Takes back what was done to a node: each file byte for byte as it was, unless somebody has changed it since.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use ferry_model::failure::Class;
-use ferry_model::node::{Change, FileChange, NodeReport};
+use ferry_model::node::{Change, FileChange, NodeReport, Takeup};
 use ferry_model::report::Failed;
 
 use super::apply::{Run, here, refused};
 use super::gather;
 use super::hands::Hands;
 use super::state::{Journal, State, Touched};
-use super::{Root, diff};
+use super::{Root, diff, docker};
 use crate::replace::Guise;
 
 /// Takes back what [`apply_node`](super::apply::apply_node) did. What others have changed since keeps their changes.
@@ -88,12 +89,11 @@ impl Run<'_> {
             }
         }
         self.state.note(journal, self.hands)?;
+        self.forget(touched, journal, now.as_deref(), then.as_deref())?;
         match way {
             Way::Write(bytes) => {
                 let place = self.root.path(&touched.path);
-                let mode = std::fs::metadata(&place)
-                    .map_or(0o644, |metadata| std::os::unix::fs::MetadataExt::mode(&metadata) & 0o7777);
-                let written = self.hands.write(&place, &bytes, &Guise::with_mode(mode));
+                let written = self.hands.write(&place, &bytes, &Guise::with_mode(mode(&place)));
                 written.map_err(|error| refused(&touched.path, &error))?;
                 let path = touched.path.display();
                 report.notes.push(format!("{path} was changed since; only Ferry's part of it is taken back"));
@@ -109,6 +109,32 @@ impl Run<'_> {
             },
             diff: diff::unified(&touched.path, now.as_deref(), then.as_deref()),
         });
+        Ok(())
+    }
+
+    /// Has dockerd forget what would outlive its file.
+    fn forget(
+        &self,
+        touched: &Touched,
+        journal: &mut Journal,
+        now: Option<&[u8]>,
+        then: Option<&[u8]>,
+    ) -> Result<(), Failed> {
+        let service = touched.service.as_ref().filter(|service| {
+            service.how == Takeup::Reload && docker::UNITS.contains(&service.unit.as_str())
+        });
+        let (Some(service), Some(bytes)) = (service, docker::forgetting(now, then)) else { return Ok(()) };
+        // A cut between the two writes leaves a file that is known to be Ferry's, too.
+        let digest = self.state.keep_bytes(Some(&bytes))?;
+        for noted in journal.files.iter_mut().filter(|noted| noted.path == touched.path) {
+            noted.ours.insert(0, digest.clone());
+        }
+        self.state.note(journal, self.hands)?;
+        let place = self.root.path(&touched.path);
+        let written = self.hands.write(&place, &bytes, &Guise::with_mode(mode(&place)));
+        written.map_err(|error| refused(&touched.path, &error))?;
+        // Where this fails, so will what comes next, and that is told.
+        let _ = self.hands.take_up(service);
         Ok(())
     }
 
@@ -142,6 +168,10 @@ impl Run<'_> {
             report.services.push(service);
         }
     }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).map_or(0o644, |metadata| metadata.mode() & 0o7777)
 }
 
 fn changed_since(path: &Path) -> Failed {

@@ -18,7 +18,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes an authority and a certificate for `address`, in `folder`.
+    /// Makes an authority and a certificate for `address` and for `tls.corp`, in `folder`.
     pub fn for_address(address: IpAddr, folder: &Path) -> Result<Self> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.distinguished_name.push(DnType::CommonName, "ferry tests");
@@ -28,7 +28,8 @@ impl Certificates {
         let authority_certificate = authority.self_signed(&authority_key)?;
         let issuer = Issuer::new(authority, authority_key);
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(vec![address.to_string()])?.signed_by(&key, &issuer)?;
+        let names = vec![address.to_string(), "tls.corp".to_owned()];
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
         let paths = Self {
             authority: folder.join("ca.crt"),
             certificate: folder.join("server.crt"),

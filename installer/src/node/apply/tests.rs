@@ -154,7 +154,10 @@ fn all_is_written_once_taken_up_once_and_taken_back() {
     let hands = Fake::default();
     let report = undo_with(&root, &hands);
     assert_eq!(report.failures, []);
-    assert_eq!(*hands.told.borrow(), ["update-ca-certificates --fresh", "Reload docker.service"]);
+    assert_eq!(
+        *hands.told.borrow(),
+        ["Reload docker.service", "update-ca-certificates --fresh", "Reload docker.service"]
+    );
     assert_eq!(all(&root), before);
     let report = undo_with(&root, &Fake::dying_after(0));
     assert!(report.failures.is_empty() && report.changes.is_empty(), "{report:?}");

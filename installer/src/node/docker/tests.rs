@@ -218,6 +218,21 @@ fn certificates() -> Vec<Case> {
 }
 
 #[test]
+fn dockerd_is_made_to_forget_lists_that_go() {
+    let forgets = |now: &str, then: Option<&str>| {
+        let bytes = forgetting(Some(now.as_bytes()), then.map(str::as_bytes));
+        bytes.map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    let now = r#"{"insecure-registries":["a:1"],"registry-mirrors":["http://a:1"]}"#;
+    assert_eq!(forgets(now, None).unwrap(), r#"{"insecure-registries":[],"registry-mirrors":[]}"#);
+    let then = r#"{"registry-mirrors":[]}"#;
+    assert_eq!(forgets(now, Some(then)).unwrap(), r#"{"insecure-registries":[],"registry-mirrors":[]}"#);
+    assert_eq!(forgets(now, Some(now)), None);
+    assert_eq!(forgets("{}", None), None);
+    assert_eq!(forgets(now, Some("{ broken")), None);
+}
+
+#[test]
 fn golden_configurations() {
     let mut text = String::new();
     let cases = cases();
