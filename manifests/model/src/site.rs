@@ -8,6 +8,7 @@ mod bkrepo;
 mod blueking;
 mod charts;
 mod modes;
+mod nodes;
 mod registry;
 mod secret;
 
@@ -22,11 +23,11 @@ pub use modes::{
     Docker, Existing, Ingress, Kubernetes, ManifestLists, Marathon, Product, Proxy, S3, Serve, ServiceKind,
     Storage, Systemd,
 };
+pub use nodes::{Configure, FromCluster, FurtherRegistry, Node, Nodes, Ssh, Trust, Via};
 pub use registry::{Mode, Paths, Registry, Tls};
 pub use secret::{Login, SecretSource};
 
 use crate::document::DocumentError;
-use crate::host::Host;
 use crate::spec::ApiVersion;
 use crate::{Digest, Name};
 
@@ -70,60 +71,6 @@ pub struct Site {
 pub enum Kind {
     /// A datacenter.
     Site,
-}
-
-/// The machines that run containers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Nodes {
-    /// Each with its name; its address where the name does not resolve.
-    #[serde(default)]
-    pub hosts: Vec<Node>,
-    /// How to reach them.
-    #[serde(default)]
-    pub ssh: Ssh,
-}
-
-/// A machine that runs containers.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Node {
-    /// Its name, as the cluster knows it.
-    pub name: Host,
-    /// Where ssh reaches it. Default: its name.
-    #[serde(default)]
-    pub address: Option<Host>,
-}
-
-impl Node {
-    /// Where ssh reaches it.
-    pub fn reached_at(&self) -> &Host {
-        self.address.as_ref().unwrap_or(&self.name)
-    }
-}
-
-/// How to reach nodes: with the system's ssh client, so the operator's own configuration, agent and known hosts count.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Ssh {
-    /// The user. Default: what ssh's configuration says.
-    #[serde(default)]
-    pub user: Option<String>,
-    /// The port. Default: what ssh's configuration says.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// A private key's file, for `ssh -i`.
-    #[serde(default)]
-    pub identity_file: Option<PathBuf>,
-    /// More options for ssh, each as `-o` takes it: `ProxyJump=bastion`.
-    #[serde(default)]
-    pub options: Vec<String>,
-    /// Run commands on the node through `sudo -n`. Default: false.
-    #[serde(default)]
-    pub sudo: bool,
 }
 
 /// The Kubernetes cluster.

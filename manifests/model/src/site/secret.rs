@@ -20,7 +20,7 @@ pub struct Login {
 }
 
 /// Where a secret is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "SecretMapping", into = "SecretMapping")]
 pub enum SecretSource {
     /// An environment variable.

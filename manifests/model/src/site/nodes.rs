@@ -1,0 +1,448 @@
+//! The machines that run containers: which they are, how they are reached, and what they shall be like.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::modes::check_site_url;
+use super::secret::SecretSource;
+use crate::ImageReference;
+use crate::host::{Host, RegistryAddress};
+use crate::node::Resolver;
+
+/// The machines that run containers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "NodesMapping")]
+pub struct Nodes {
+    /// Each with its name; its address where the name does not resolve.
+    pub hosts: Vec<Node>,
+    /// An Ansible inventory (INI or YAML) that has more.
+    pub inventory: Option<PathBuf>,
+    /// The groups of the inventory that are meant. Empty: all.
+    pub groups: Vec<String>,
+    /// Nodes that the cluster's API lists.
+    pub from_cluster: Option<FromCluster>,
+    /// The URL of a Mesos master whose agents are meant.
+    pub from_mesos: Option<String>,
+    /// How commands get there.
+    pub via: Via,
+    /// How ssh does.
+    pub ssh: Ssh,
+    /// What they shall be like; absent: they are left as they are.
+    pub configure: Option<Configure>,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self::try_from(NodesMapping::default()).expect("what names nothing asks for nothing impossible")
+    }
+}
+
+impl Nodes {
+    /// Whether more nodes than `hosts` are named.
+    pub fn are_found_elsewhere(&self) -> bool {
+        self.inventory.is_some() || self.from_cluster.is_some() || self.from_mesos.is_some()
+    }
+}
+
+/// What nodes shall be like, and how carefully they are made so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configure {
+    /// Names that each must resolve, and their addresses.
+    pub names: BTreeMap<Host, Vec<IpAddr>>,
+    /// Who resolves them.
+    pub resolver: Resolver,
+    /// The address that BlueKing's names lead to. Absent: that of the cluster's ingress-nginx.
+    pub ingress: Option<IpAddr>,
+    /// Registries that the site's registry mirrors.
+    pub mirrors: Vec<RegistryAddress>,
+    /// Further registries.
+    pub registries: Vec<FurtherRegistry>,
+    /// Whether authorities are trusted by the whole host, and not by its container runtimes alone.
+    pub host_trust: bool,
+    /// The image of the bundle whose pull proves it. Absent: the smallest.
+    pub probe: Option<ImageReference>,
+    /// How many go first, alone. One that fails holds back all others.
+    pub canary: usize,
+    /// How many go together after that.
+    pub wave: usize,
+    /// How many may fail before no further wave begins.
+    pub max_failures: usize,
+    /// How long a node may take for one command, in seconds.
+    pub time_limit: u32,
+}
+
+/// A machine that runs containers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Node {
+    /// Its name, as the cluster knows it.
+    pub name: Host,
+    /// Where ssh reaches it. Default: its name.
+    #[serde(default)]
+    pub address: Option<Host>,
+}
+
+impl Node {
+    /// Where ssh reaches it.
+    pub fn reached_at(&self) -> &Host {
+        self.address.as_ref().unwrap_or(&self.name)
+    }
+}
+
+/// Nodes that the cluster's API lists, reached at their internal addresses. Those that are no machines (virtual-kubelet) are
+/// left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FromCluster {
+    /// Labels that they have: `disk=ssd,zone!=b`. Default: any.
+    #[serde(default)]
+    pub selector: String,
+    /// Roles of which they have one: `control-plane`, `master`, or `worker` for those that are neither. Default: any.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// How commands get to nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Via {
+    /// Through ssh.
+    #[default]
+    Ssh,
+    /// Not at all: the one node is this machine.
+    Local,
+}
+
+/// A registry that nodes pull from besides the site's own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "FurtherMapping")]
+pub struct FurtherRegistry {
+    /// Where it is reached.
+    pub address: RegistryAddress,
+    /// How it is encrypted and trusted.
+    pub trust: Trust,
+    /// What the repositories of mirrored registries begin with there.
+    pub prefix: String,
+    /// Registries that it mirrors.
+    pub mirrors: Vec<RegistryAddress>,
+}
+
+/// How nodes trust a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// HTTPS, trusted by the system's own authorities.
+    System,
+    /// Plain HTTP.
+    PlainHttp,
+    /// HTTPS whose certificate nobody checks.
+    Unverified,
+    /// HTTPS with the authority in this file.
+    Authority(PathBuf),
+}
+
+/// How to reach nodes: with the system's ssh client, so the operator's own configuration, agent and known hosts count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ssh {
+    /// The user. Default: what ssh's configuration says.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The port. Default: what ssh's configuration says.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// A private key's file, for `ssh -i`.
+    #[serde(default)]
+    pub identity_file: Option<PathBuf>,
+    /// More options for ssh, each as `-o` takes it: `ProxyJump=bastion`.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// Run commands on the node through `sudo`. Default: false.
+    #[serde(default)]
+    pub sudo: bool,
+    /// Where sudo's password is. Default: it asks for none.
+    #[serde(default)]
+    pub sudo_password: Option<SecretSource>,
+}
+
+/// The machines that run containers.
+#[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NodesMapping {
+    /// Each with its name; its address where the name does not resolve.
+    #[serde(default)]
+    hosts: Vec<Node>,
+    /// An Ansible inventory (INI or YAML) that has more.
+    #[serde(default)]
+    inventory: Option<PathBuf>,
+    /// The groups of the inventory that are meant: `[k8s_nodes]`. Default: all.
+    #[serde(default)]
+    groups: Vec<String>,
+    /// Nodes that the cluster's API lists.
+    #[serde(default)]
+    from_cluster: Option<FromCluster>,
+    /// The URL of a Mesos master whose agents are meant: `http://leader.mesos:5050`.
+    #[serde(default)]
+    from_mesos: Option<String>,
+    /// How commands get there: `ssh`, or `local` where the one node is this machine. Default: ssh.
+    #[serde(default)]
+    via: Via,
+    /// How ssh reaches them.
+    #[serde(default)]
+    ssh: Ssh,
+    /// Make them resolve the registry's name, trust it and pull from it. The keys that follow need it. Default: false.
+    #[serde(default)]
+    configure: bool,
+    /// Names that each must resolve, and their addresses: `registry.corp: [10.0.0.5]`. BlueKing's are added where the site has it.
+    #[serde(default)]
+    names: BTreeMap<Host, Vec<IpAddr>>,
+    /// `hosts-file`, or `dns` where that does it and it is only checked. Default: hosts-file.
+    #[serde(default)]
+    resolver: Option<Resolver>,
+    /// The address that BlueKing's names lead to. Default: that of the cluster's ingress-nginx.
+    #[serde(default)]
+    ingress: Option<IpAddr>,
+    /// Registries that the site's registry mirrors: `[docker.io, hub.bktencent.com]`.
+    #[serde(default)]
+    mirrors: Vec<RegistryAddress>,
+    /// Further registries that they pull from.
+    #[serde(default)]
+    registries: Vec<FurtherRegistry>,
+    /// Have authorities trusted by the whole host, and not by its container runtimes alone. Default: false.
+    #[serde(default)]
+    host_trust: bool,
+    /// The image of the bundle whose pull proves it. Default: the smallest.
+    #[serde(default)]
+    probe: Option<ImageReference>,
+    /// How many go first, alone; one that fails holds back all others. Default: 1.
+    #[serde(default)]
+    canary: Option<usize>,
+    /// How many go together after that; no more than `limits.steps` at once. Default: 10.
+    #[serde(default)]
+    wave: Option<usize>,
+    /// How many may fail before no further wave begins. Default: 0.
+    #[serde(default)]
+    max_failures: Option<usize>,
+    /// How long a node may take for one command, in seconds. Default: 300.
+    #[serde(default)]
+    time_limit: Option<u32>,
+}
+
+impl NodesMapping {
+    /// The first key that says what nodes shall be like.
+    fn asks_for(&self) -> Option<&'static str> {
+        let given = [
+            ("names", !self.names.is_empty()),
+            ("resolver", self.resolver.is_some()),
+            ("ingress", self.ingress.is_some()),
+            ("mirrors", !self.mirrors.is_empty()),
+            ("registries", !self.registries.is_empty()),
+            ("hostTrust", self.host_trust),
+            ("probe", self.probe.is_some()),
+            ("canary", self.canary.is_some()),
+            ("wave", self.wave.is_some()),
+            ("maxFailures", self.max_failures.is_some()),
+            ("timeLimit", self.time_limit.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+}
+
+impl TryFrom<NodesMapping> for Nodes {
+    type Error = String;
+
+    fn try_from(mapping: NodesMapping) -> Result<Self, String> {
+        if let (false, Some(key)) = (mapping.configure, mapping.asks_for()) {
+            return Err(format!("`{key}` says what nodes shall be like, and needs `configure: true`"));
+        }
+        if mapping.inventory.is_none() && !mapping.groups.is_empty() {
+            return Err("`groups` are those of an `inventory`".to_owned());
+        }
+        if let Some(url) = &mapping.from_mesos {
+            check_site_url(url)?;
+        }
+        if mapping.wave == Some(0) {
+            return Err("a `wave` of no nodes would never end".to_owned());
+        }
+        let elsewhere =
+            mapping.inventory.is_some() || mapping.from_cluster.is_some() || mapping.from_mesos.is_some();
+        if mapping.via == Via::Local && (elsewhere || mapping.hosts.len() > 1) {
+            return Err("with `via: local` the one node is this machine".to_owned());
+        }
+        if mapping.ssh.sudo_password.is_some() && !mapping.ssh.sudo {
+            return Err("a password for nothing, expected `sudo: true` beside it".to_owned());
+        }
+        let configure = mapping.configure.then(|| Configure {
+            names: mapping.names,
+            resolver: mapping.resolver.unwrap_or_default(),
+            ingress: mapping.ingress,
+            mirrors: mapping.mirrors,
+            registries: mapping.registries,
+            host_trust: mapping.host_trust,
+            probe: mapping.probe,
+            canary: mapping.canary.unwrap_or(1),
+            wave: mapping.wave.unwrap_or(10),
+            max_failures: mapping.max_failures.unwrap_or(0),
+            time_limit: mapping.time_limit.unwrap_or(300).max(1),
+        });
+        Ok(Self {
+            hosts: mapping.hosts,
+            inventory: mapping.inventory,
+            groups: mapping.groups,
+            from_cluster: mapping.from_cluster,
+            from_mesos: mapping.from_mesos,
+            via: mapping.via,
+            ssh: mapping.ssh,
+            configure,
+        })
+    }
+}
+
+/// A registry that nodes pull from besides the site's own: `plainHttp`, `unverified` or `authority`, or none of them for HTTPS that
+/// the system's own authorities vouch for.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FurtherMapping {
+    /// HOST or HOST:PORT, as image references begin.
+    address: RegistryAddress,
+    /// It talks plain HTTP.
+    #[serde(default)]
+    plain_http: bool,
+    /// Nobody checks its certificate: whoever is in between can give nodes any image.
+    #[serde(default)]
+    unverified: bool,
+    /// PEM file of the authority that its certificate is from.
+    #[serde(default)]
+    authority: Option<PathBuf>,
+    /// What the repositories of mirrored registries begin with there: `mirror`.
+    #[serde(default)]
+    prefix: String,
+    /// Registries that it mirrors.
+    #[serde(default)]
+    mirrors: Vec<RegistryAddress>,
+}
+
+impl TryFrom<FurtherMapping> for FurtherRegistry {
+    type Error = String;
+
+    fn try_from(mapping: FurtherMapping) -> Result<Self, String> {
+        let trust = match (mapping.plain_http, mapping.unverified, mapping.authority) {
+            (false, false, None) => Trust::System,
+            (true, false, None) => Trust::PlainHttp,
+            (false, true, None) => Trust::Unverified,
+            (false, false, Some(path)) => Trust::Authority(path),
+            _ => return Err("`plainHttp`, `unverified` and `authority` exclude each other".to_owned()),
+        };
+        let prefix = mapping.prefix.trim_matches('/').to_owned();
+        Ok(Self { address: mapping.address, trust, prefix, mirrors: mapping.mirrors })
+    }
+}
+
+#[cfg(feature = "schema")]
+mod schema {
+    use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+    use super::{FurtherMapping, FurtherRegistry, Nodes, NodesMapping};
+
+    impl JsonSchema for Nodes {
+        fn schema_name() -> std::borrow::Cow<'static, str> {
+            "Nodes".into()
+        }
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            NodesMapping::json_schema(generator)
+        }
+    }
+
+    impl JsonSchema for FurtherRegistry {
+        fn schema_name() -> std::borrow::Cow<'static, str> {
+            "FurtherRegistry".into()
+        }
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            FurtherMapping::json_schema(generator)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure as _;
+    use crate::site::Site;
+
+    fn parse(body: &str) -> Result<Nodes, crate::document::DocumentError> {
+        let text = format!("apiVersion: ferry/v1\nkind: Site\nname: dc1\nnodes:\n{body}");
+        Site::parse(&text).map(|site| site.nodes)
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_alone() {
+        assert_eq!(Nodes::default().configure, None);
+        let nodes = parse("  hosts: [{name: n1}]\n").unwrap();
+        assert_eq!((nodes.hosts.len(), nodes.via, nodes.configure), (1, Via::Ssh, None));
+        let configure = parse("  configure: true\n").unwrap().configure.unwrap();
+        assert_eq!((configure.canary, configure.wave, configure.max_failures), (1, 10, 0));
+        assert_eq!((configure.resolver, configure.host_trust), (Resolver::HostsFile, false));
+    }
+
+    #[test]
+    fn every_word_is_understood() {
+        let nodes = parse(
+            "  inventory: hosts.ini\n  groups: [k8s_nodes]\n  fromCluster: {selector: disk=ssd, roles: [worker]}\n  \
+             fromMesos: http://leader.mesos:5050\n  ssh: {sudo: true, sudoPassword: {env: PW}}\n  configure: true\n  \
+             names: {registry.corp: [10.0.0.5, 'fd00::5']}\n  resolver: dns\n  ingress: 10.96.0.9\n  mirrors: [docker.io]\n  \
+             registries:\n    - {address: 'a:5000', plainHttp: true}\n    - {address: 'b:5000', unverified: true}\n    \
+             - {address: 'c:5000', authority: ca.pem, prefix: /mirror/, mirrors: [k8s.gcr.io]}\n    - {address: d.corp}\n  \
+             hostTrust: true\n  probe: busybox:1\n  canary: 2\n  wave: 20\n  maxFailures: 3\n  timeLimit: 60\n",
+        )
+        .unwrap();
+        assert!(nodes.are_found_elsewhere());
+        let configure = nodes.configure.unwrap();
+        let trust: Vec<&Trust> = configure.registries.iter().map(|registry| &registry.trust).collect();
+        let authority = Trust::Authority("ca.pem".into());
+        assert_eq!(trust, [&Trust::PlainHttp, &Trust::Unverified, &authority, &Trust::System]);
+        assert_eq!(configure.registries[2].prefix, "mirror");
+        assert_eq!(configure.names.values().next().unwrap().len(), 2);
+        assert_eq!((configure.resolver, configure.max_failures), (Resolver::Dns, 3));
+    }
+
+    #[test]
+    fn slips_are_named() {
+        for (body, expected) in [
+            (
+                "  mirrors: [docker.io]\n",
+                "`mirrors` says what nodes shall be like, and needs `configure: true`",
+            ),
+            ("  canary: 1\n", "`canary`"),
+            ("  groups: [a]\n", "inventory"),
+            ("  configure: true\n  wave: 0\n", "would never end"),
+            ("  via: local\n  hosts: [{name: a}, {name: b}]\n", "this machine"),
+            ("  via: local\n  inventory: x\n", "this machine"),
+            ("  via: daemonSet\n", "daemonSet"),
+            ("  ssh: {sudoPassword: {env: PW}}\n", "`sudo: true`"),
+            ("  ssh: {sudo: true, sudoPassword: hunter2}\n", "expected mapping"),
+            ("  fromMesos: 'http://me:hunter2@m:5050'\n", "credentials"),
+            (
+                "  configure: true\n  registries: [{address: 'a:1', plainHttp: true, unverified: true}]\n",
+                "exclude",
+            ),
+            ("  configure: true\n  names: {registry.corp: [registry]}\n", "IP address"),
+            ("  configure: true\n  resolver: none\n", "hosts-file"),
+            ("  configure: true\n  miror: [docker.io]\n", "miror"),
+        ] {
+            let error = parse(body).unwrap_err();
+            let shown = format!("{error} {:?}", error.hints());
+            assert!(shown.contains(expected), "{body}: {shown}");
+            assert!(!shown.contains("hunter2"), "{body}: {shown}");
+        }
+        let error = parse("  configure: true\n  miror: [docker.io]\n").unwrap_err();
+        assert_eq!(error.hints(), ["did you mean `mirrors`?"]);
+    }
+}
