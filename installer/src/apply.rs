@@ -1,7 +1,9 @@
 //! Applying a plan: its steps, each when those it needs are done, several at once, each noted before and after.
 //!
 //! A step that fails holds back only those that need it. Cut off anywhere, the next `apply` goes on: a step that was begun is
-//! taken again, which every kind of resource allows.
+//! taken again, which every kind of resource allows. Nodes go in waves ([`waves`]).
+
+mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +19,7 @@ use crate::context::Context;
 use crate::journal::{Journal, Progress, RunFolder, StepState};
 use crate::observe::look;
 use crate::resources::{Kept, Manage as _, keep_beside, push_images};
+use waves::{Waves, failures_allowed};
 
 /// Steps that have ended, each with whether it is done; or why the journal cannot be written.
 type Ended = Result<Vec<(StepId, bool)>, Error>;
@@ -32,11 +35,12 @@ pub async fn apply(
 ) -> Result<(), Error> {
     context.events.stage("apply", Some(plan.bytes()), Some(plan.steps.len() as u64));
     let worker = Worker { context, journal, kept: run.kept(), progress };
-    let mut ledger = Ledger::new(plan, progress);
+    let mut ledger = Ledger::new(plan, progress, failures_allowed(context));
     let mut running: FuturesUnordered<LocalBoxFuture<'_, Ended>> = FuturesUnordered::new();
     loop {
         let held = ledger.held_back();
         if !held.is_empty() {
+            waves::tell(context, plan, &held);
             journal
                 .append(held.into_iter().map(|(step, because)| JournalEvent::NotTried { step, because }))?;
         }
@@ -60,24 +64,30 @@ struct Ledger<'a> {
     good: BTreeSet<StepId>,
     /// Those that failed or were held back, with the failure at the root of it.
     bad: BTreeMap<StepId, StepId>,
+    waves: Waves,
 }
 
 impl<'a> Ledger<'a> {
-    fn new(plan: &'a Plan, progress: &Progress) -> Self {
+    fn new(plan: &'a Plan, progress: &Progress, failures_allowed: usize) -> Self {
         let is_done = |step: &Step| matches!(progress.state(step.id), Some(StepState::Done(_)));
         let good = plan.steps.iter().filter(|step| is_done(step)).map(|step| step.id).collect();
         let waiting = plan.steps.iter().filter(|step| !is_done(step)).collect();
-        Self { waiting, good, bad: BTreeMap::new() }
+        let waves = Waves::new(plan, failures_allowed, is_done);
+        Self { waiting, good, bad: BTreeMap::new(), waves }
     }
 
     /// Takes out the steps that can no longer be taken, each with the failure that holds it back.
     fn held_back(&mut self) -> Vec<(StepId, StepId)> {
         let mut held = Vec::new();
         // Steps stand behind what they need, so one pass finds all.
-        let bad = &mut self.bad;
-        self.waiting.retain(|step| match step.after.iter().find_map(|need| bad.get(need).copied()) {
+        let (bad, waves) = (&mut self.bad, &mut self.waves);
+        let root = |step: &Step, bad: &BTreeMap<StepId, StepId>, waves: &Waves| {
+            step.after.iter().find_map(|need| bad.get(need).copied()).or_else(|| waves.holds_back(step))
+        };
+        self.waiting.retain(|step| match root(step, bad, waves) {
             Some(root) => {
                 bad.insert(step.id, root);
+                waves.left_out(step.id);
                 held.push((step.id, root));
                 false
             }
@@ -89,11 +99,11 @@ impl<'a> Ledger<'a> {
     /// Takes out the steps that can be taken now: all images, and up to `limit` others.
     fn ready(&mut self, limit: usize) -> (Vec<&'a Step>, Vec<&'a Step>) {
         let (mut images, mut others) = (Vec::new(), Vec::new());
-        let good = &self.good;
+        let (good, waves) = (&self.good, &self.waves);
         self.waiting.retain(|&step| {
             let is_image = matches!(step.resource.desired, Desired::Image(_));
             let fits = is_image || others.len() < limit;
-            if !fits || !step.after.iter().all(|need| good.contains(need)) {
+            if !fits || !waves.has_come(step) || !step.after.iter().all(|need| good.contains(need)) {
                 return true;
             }
             if is_image {
@@ -107,6 +117,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn ended(&mut self, step: StepId, good: bool) {
+        self.waves.ended(step, good);
         if good {
             self.good.insert(step);
         } else {

@@ -28,6 +28,10 @@ pub struct Context {
     pub(crate) bkrepos: crate::bkrepo::Connections,
     /// Told what happens.
     pub events: Events,
+    /// Commands on nodes.
+    pub(crate) fleet: crate::fleet::Fleet,
+    /// What runs before this one asked of nodes.
+    pub(crate) previous: crate::resources::Previous,
     pub(crate) options: Options,
     clients: Mutex<Vec<(Manner, Option<Digest>, Client)>>,
 }
@@ -47,7 +51,9 @@ impl Context {
         let cluster = cluster::Target::of(&site);
         let secrets = Secrets::new(site.folder(), cluster);
         let (clusters, bkrepos) = (cluster::Clusters::default(), crate::bkrepo::Connections::default());
-        Self { bundle, site, secrets, clusters, bkrepos, events, options, clients: Mutex::default() }
+        let fleet = crate::fleet::Fleet::new(&site.state_folder());
+        let (previous, clients) = (crate::resources::Previous::default(), Mutex::default());
+        Self { bundle, site, secrets, clusters, bkrepos, events, fleet, previous, options, clients }
     }
 
     /// The bundle, for resources that come out of one.

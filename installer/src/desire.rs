@@ -7,6 +7,7 @@ mod charts;
 mod facts;
 mod manifests;
 mod naming;
+mod nodes;
 mod registry;
 mod settings;
 
@@ -40,6 +41,7 @@ pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desir
     charts::desire_charts(&mut desire, catalog, site)?;
     settings::desire_settings(&mut desire, site);
     blueking::desire_blueking(&mut desire, catalog, site, facts)?;
+    nodes::desire_nodes(&mut desire, catalog, site, facts)?;
     Ok(desire)
 }
 

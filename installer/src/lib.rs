@@ -19,6 +19,7 @@ pub mod context;
 pub mod desire;
 mod error;
 pub mod export;
+pub mod fleet;
 pub mod htpasswd;
 mod images;
 pub mod journal;

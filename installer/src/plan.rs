@@ -12,6 +12,8 @@ use ferry_model::plan::{
 use similar::TextDiff;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use error::PlanError;
@@ -102,6 +104,7 @@ fn decide(resource: &Resource, before: &State, around: Around) -> Decision {
         };
     }
     let is_image = matches!(resource.desired, Desired::Image(_));
+    let is_node = matches!(resource.desired, Desired::NodeSetup(_));
     match before {
         _ if is_right && is_image && around.hidden && around.emptied => Decision::Do(Action::Check),
         _ if is_right && around.follows => Decision::Do(Action::Restart),
@@ -109,6 +112,8 @@ fn decide(resource: &Resource, before: &State, around: Around) -> Decision {
         State::Absent => Decision::Do(Action::Create),
         State::Present { .. } => Decision::Do(Action::Update),
         State::Unknown { .. } if around.hidden => Decision::Do(Action::Create),
+        // One of many: what cannot be looked at now fails by itself, and holds up as many others as the site file says.
+        State::Unknown { .. } if is_node => Decision::Do(Action::Update),
         State::Unknown { reason } => Decision::Cannot(reason.clone()),
     }
 }
@@ -117,7 +122,9 @@ fn step(id: StepId, action: Action, resource: &Resource, before: &State, after: 
     let desired = &resource.desired;
     let refusal = desired.refusal(before);
     let moves = refusal.is_none() && matches!(action, Action::Create | Action::Update);
-    let diff = desired.text().filter(|_| moves).and_then(|text| diff(&resource.id(), before, &text));
+    let told = desired.diff_from(before).filter(|_| moves);
+    let diff = told
+        .or_else(|| desired.text().filter(|_| moves).and_then(|text| diff(&resource.id(), before, &text)));
     Step {
         id,
         action,

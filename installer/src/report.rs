@@ -8,7 +8,7 @@ use ferry_bundle::{Bundle, SignatureState};
 use ferry_display::report_html;
 use ferry_model::Digest;
 use ferry_model::catalog::Catalog;
-use ferry_model::plan::{Action, PLAN_VERSION, Plan, Step};
+use ferry_model::plan::{Action, Desired, PLAN_VERSION, Plan, Resource, Step};
 use ferry_model::report::{Change, Check, Content, Failed, Outcome, Report, Signer};
 use serde::{Deserialize, Serialize};
 
@@ -135,7 +135,8 @@ pub fn read(run: &RunFolder) -> Result<Report, Error> {
 pub fn write(run: &RunFolder) -> Result<Report, Error> {
     let report = read(run)?;
     // One after the other: of thousands of changes, each is megabytes.
-    let text = |report| serde_json::to_vec_pretty(report).expect("a report has only strings, numbers and lists");
+    let text =
+        |report| serde_json::to_vec_pretty(report).expect("a report has only strings, numbers and lists");
     run.write("report.json", &text(&report))?;
     run.write("report.html", report_html(&report).as_bytes())?;
     Ok(report)
@@ -172,12 +173,21 @@ fn outcome(
         Some(StepState::Done(after)) => (Outcome::Done, Some(after.clone()), None),
         Some(StepState::Failed(failed)) => (Outcome::Failed, None, Some(failed.clone())),
         Some(StepState::NotTried(root)) => {
-            let name =
-                plan.steps.iter().find(|step| step.id == *root).map(|step| step.resource.id().to_string());
-            (Outcome::NotTried, None, because(format!("it needs {}, which failed", name.unwrap_or_default())))
+            let root = plan.steps.iter().find(|step| step.id == *root).map(|step| &step.resource);
+            (Outcome::NotTried, None, because(held_back(&step.resource, root)))
         }
         Some(StepState::Undone) => (Outcome::Undone, Some(step.before.clone()), None),
         Some(StepState::Left(reason)) => (Outcome::Left, None, because(reason.clone())),
+    }
+}
+
+/// Why a step was not tried.
+fn held_back(resource: &Resource, root: Option<&Resource>) -> String {
+    match (&resource.desired, root.map(|root| &root.desired)) {
+        (Desired::NodeSetup(_), Some(Desired::NodeSetup(failed))) => {
+            format!("no further nodes are begun, since node {} failed", failed.node)
+        }
+        _ => format!("it needs {}, which failed", root.map(|root| root.id().to_string()).unwrap_or_default()),
     }
 }
 
@@ -222,6 +232,13 @@ pub fn text(report: &Report, run: &RunFolder) -> String {
             let _ = writeln!(text, "  next: {hint}");
         }
     }
+    for (reason, number) in nodes_left_alone(report) {
+        let _ = writeln!(text, "not tried: {number} nodes: {}", ferry_display::printable(&reason));
+        let _ = writeln!(
+            text,
+            "  next: mend it, or let more fail: `nodes: {{maxFailures: N}}`; then `apply` again"
+        );
+    }
     if count(Outcome::Left) > 0 {
         let _ = writeln!(text, "  next: mend that by hand, or try it again: `rollback {}`", report.run);
     }
@@ -234,6 +251,19 @@ pub fn text(report: &Report, run: &RunFolder) -> String {
     }
     let _ = writeln!(text, "report: {}", run.path().join("report.html").display());
     text
+}
+
+/// Nodes that were not tried, by why.
+fn nodes_left_alone(report: &Report) -> BTreeMap<String, usize> {
+    let mut reasons = BTreeMap::new();
+    for change in report.with(Outcome::NotTried) {
+        let reason = change.failure.as_ref().map(|failure| &failure.message);
+        let is_node = change.resource.as_str().starts_with("node-setup ");
+        if let Some(reason) = reason.filter(|reason| is_node && reason.starts_with("no further nodes")) {
+            *reasons.entry(reason.clone()).or_default() += 1;
+        }
+    }
+    reasons
 }
 
 /// How a program ends that did this.

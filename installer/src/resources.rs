@@ -16,6 +16,7 @@ mod htpasswd;
 mod image;
 mod kept;
 mod node_image;
+mod node_setup;
 mod object;
 mod project;
 mod redis_entries;
@@ -36,6 +37,7 @@ use ferry_model::report::Failed;
 pub(crate) use endpoint::is_registry;
 pub(crate) use image::{ToUndo, keep_beside, push_images, undo_images};
 pub(crate) use kept::Kept;
+pub(crate) use node_setup::Previous;
 pub(crate) use object::with_secrets;
 pub(crate) use rollout::{Standing, standing, troubles};
 pub(crate) use upload::{Asked as AskedUpload, misplaced_note};
@@ -60,6 +62,11 @@ pub(crate) trait Manage {
 
     /// Its new text, where a change of it can be shown to anybody.
     fn text(&self) -> Option<Cow<'_, str>> {
+        None
+    }
+
+    /// How its text changes, where that is told by who looked.
+    fn diff_from(&self, _before: &State) -> Option<String> {
         None
     }
 
@@ -136,6 +143,7 @@ macro_rules! each_kind {
             Desired::Object($thing) => $work,
             Desired::Rollout($thing) => $work,
             Desired::NodeImage($thing) => $work,
+            Desired::NodeSetup($thing) => $work,
             Desired::App($thing) => $work,
             Desired::Endpoint($thing) => $work,
             Desired::Project($thing) => $work,
@@ -171,6 +179,10 @@ impl Manage for Desired {
 
     fn text(&self) -> Option<Cow<'_, str>> {
         each_kind!(self, thing => thing.text())
+    }
+
+    fn diff_from(&self, before: &State) -> Option<String> {
+        each_kind!(self, thing => thing.diff_from(before))
     }
 
     fn bytes(&self) -> u64 {

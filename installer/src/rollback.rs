@@ -77,7 +77,8 @@ fn undo_order<'a>(plan: &'a Plan, progress: &'a Progress) -> Vec<Begun<'a>> {
         open.filter_map(|step| Some((step, progress.steps.get(&step.id).filter(|begun| is_open(begun))?)));
     let takes_up = |step: &Step, begun: &StepProgress| {
         let ran = begun.before.as_ref().is_some_and(|before| matches!(before.state, State::Present { .. }));
-        ran && !step.resource.follows.is_empty()
+        let is_node = matches!(step.resource.desired, Desired::NodeSetup(_));
+        ran && !is_node && !step.resource.follows.is_empty()
     };
     // A tag that named something else goes back first: deleting a manifest takes every tag along that names it.
     let retags = |step: &Step, begun: &StepProgress| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ferry_bundle::Bundle;
@@ -11,10 +12,12 @@ use ferry_model::site::{Blueking, Mode, Product, Tls};
 use ferry_model::{Digest, ImageReference, Platform};
 
 use crate::Error;
+use crate::cluster;
 use crate::context::{Context, Manner};
 use crate::desire::BluekingError;
 use crate::desire::registry::detect;
 use crate::export::host_platform;
+use crate::fleet::{Member, members};
 use crate::images::find_program;
 
 /// What only this machine and this bundle's file know.
@@ -40,6 +43,10 @@ pub struct Facts {
     pub packages: BTreeMap<Digest, Package>,
     /// The files of configuration variables that the site file names for SaaS, by their absolute paths.
     pub variables: BTreeMap<PathBuf, GivenFile>,
+    /// The nodes that are set up.
+    pub nodes: Vec<Member>,
+    /// The address of the cluster's ingress-nginx, where BlueKing's names lead nodes there.
+    pub ingress: Option<IpAddr>,
 }
 
 /// A file in an image of the bundle.
@@ -123,8 +130,24 @@ impl Facts {
             product,
             packages: blueking.map_or_else(|| Ok(BTreeMap::new()), |blueking| packages(bundle, blueking))?,
             variables,
+            nodes: match &site.site.nodes.configure {
+                Some(_) => members(context).await?,
+                None => Vec::new(),
+            },
+            ingress: ingress(context).await?,
         })
     }
+}
+
+/// Asked for only where it is needed and not said.
+async fn ingress(context: &Context) -> Result<Option<IpAddr>, Error> {
+    let site = &context.site.site;
+    let is_said = site.nodes.configure.as_ref().is_none_or(|configure| configure.ingress.is_some());
+    if is_said || site.blueking.is_none() {
+        return Ok(None);
+    }
+    let cluster = context.clusters.get(&cluster::Target::of(&context.site)).await?;
+    Ok(cluster.summary().await?.ingress.and_then(|address| address.parse().ok()))
 }
 
 /// Reads the packages of the applications that are asked for, and those that the catalog has no name for.

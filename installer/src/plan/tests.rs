@@ -3,6 +3,7 @@
 mod bkrepo;
 mod blueking;
 mod manifests;
+mod nodes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,6 +78,8 @@ fn facts() -> Facts {
         product: Product::Auto,
         packages: std::collections::BTreeMap::new(),
         variables: std::collections::BTreeMap::new(),
+        nodes: Vec::new(),
+        ingress: None,
     }
 }
 

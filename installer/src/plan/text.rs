@@ -8,6 +8,8 @@ use ferry_model::size::ByteSize;
 
 /// Images, and files, that are listed one by one.
 const MAX_LISTED: usize = 20;
+/// Different changes of nodes that are shown line by line.
+const MAX_DIFFS: usize = 5;
 
 /// The plan for people: each step with its reason, its diff and its undo, then the sums.
 pub fn plan_text(plan: &Plan) -> String {
@@ -24,12 +26,15 @@ pub fn plan_text(plan: &Plan) -> String {
         |step: &&Step| step.action == Action::Create && matches!(step.resource.desired, Desired::Upload(_));
     let (files, others): (Vec<&Step>, Vec<&Step>) =
         plan.steps.iter().filter(|step| !is_image(step)).partition(is_file);
+    let (nodes, others): (Vec<&Step>, Vec<&Step>) =
+        others.into_iter().partition(|step| matches!(step.resource.desired, Desired::NodeSetup(_)));
     for step in others {
         write_step(&mut text, step);
     }
     let shared = " with what they share counted for each";
     write_many(&mut text, &images, ["image or chart to push,", "images and charts to push,"], shared);
     write_many(&mut text, &files, ["file to upload to bkrepo,", "files to upload to bkrepo,"], "");
+    write_nodes(&mut text, &nodes);
     if !checked.is_empty() {
         let _ = writeln!(
             text,
@@ -49,13 +54,36 @@ pub fn plan_text(plan: &Plan) -> String {
     text
 }
 
+/// A line for each node. What is changed in the same way on many is shown once.
+fn write_nodes(text: &mut String, steps: &[&Step]) {
+    let mut shown: Vec<&Step> = Vec::new();
+    for step in steps {
+        let same = shown.iter().find(|other| other.diff == step.diff && other.action == step.action);
+        match same {
+            Some(same) => {
+                let _ = writeln!(
+                    text,
+                    "{} {:>3} {}, as step {}",
+                    sign(step),
+                    step.id,
+                    printable(&step.summary),
+                    same.id
+                );
+            }
+            None if shown.len() < MAX_DIFFS => {
+                write_step(text, step);
+                shown.push(step);
+            }
+            None => {
+                let summary = printable(&step.summary);
+                let _ = writeln!(text, "{} {:>3} {summary}; --output json has how", sign(step), step.id);
+            }
+        }
+    }
+}
+
 fn write_step(text: &mut String, step: &Step) {
-    let sign = match step.action {
-        Action::Create => '+',
-        Action::Update => '~',
-        Action::Restart => '>',
-        Action::Check => '?',
-    };
+    let sign = sign(step);
     let bytes = if step.bytes > 1 << 20 { format!(" ({})", ByteSize(step.bytes)) } else { String::new() };
     let _ = writeln!(text, "{sign} {:>3} {}{bytes}", step.id, printable(&step.summary));
     let _ = writeln!(text, "      why: {}", printable(&step.resource.reason));
@@ -81,6 +109,15 @@ fn write_many(text: &mut String, steps: &[&Step], what: [&str; 2], remark: &str)
     }
     if let Some(more) = steps.len().checked_sub(MAX_LISTED).filter(|&more| more > 0) {
         let _ = writeln!(text, "       and {more} more; --output json lists all");
+    }
+}
+
+fn sign(step: &Step) -> char {
+    match step.action {
+        Action::Create => '+',
+        Action::Update => '~',
+        Action::Restart => '>',
+        Action::Check => '?',
     }
 }
 

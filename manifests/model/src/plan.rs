@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use desired::{
     AgentPlugins, App, BkrepoProject, BkrepoRepository, Certificates, ChartUpload, Container, Content,
-    DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd, Image, Keep, NodeImage, Object, Opening,
-    Platform, PluginFile, Project, RedisEntries, RepositoryFormat, Rollout, SaasModule, SaasPackage, Unit,
-    Upload, Variables,
+    DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd, Image, Keep, NodeImage, NodeSetup,
+    Object, Opening, Platform, PluginFile, Project, Reach, RedisEntries, RepositoryFormat, Rollout,
+    SaasModule, SaasPackage, Sudo, Unit, Upload, Variables,
 };
 
 use crate::{Digest, FormatVersion, Name};

@@ -48,6 +48,8 @@ pub(super) fn desire_of(sections: &str) -> Result<Desire, Error> {
         product: ferry_model::site::Product::Auto,
         packages: std::collections::BTreeMap::new(),
         variables: std::collections::BTreeMap::new(),
+        nodes: Vec::new(),
+        ingress: None,
     };
     desire(&catalog(), &site, &facts)
 }

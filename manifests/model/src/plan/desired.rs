@@ -1,6 +1,7 @@
 //! What resources shall be: the closed vocabulary of everything that Ferry can do to a site.
 
 mod artifacts;
+mod nodes;
 mod paas;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use artifacts::{BkrepoProject, BkrepoRepository, ChartUpload, HelmApi, RepositoryFormat, Upload};
+pub use nodes::{NodeSetup, Reach, Sudo};
 pub use paas::{AgentPlugins, Platform, PluginFile, RedisEntries, SaasModule, SaasPackage, Variables};
 
 use super::ResourceId;
@@ -42,6 +44,8 @@ pub enum Desired {
     Rollout(Rollout),
     /// An image in the container runtime of a node, brought there before any registry is.
     NodeImage(NodeImage),
+    /// A node that resolves the registry's name, trusts it and pulls from it.
+    NodeSetup(Box<NodeSetup>),
     /// An app of Marathon.
     App(App),
     /// A registry that answers at its address.
@@ -362,6 +366,7 @@ impl Desired {
             Self::NodeImage(image) => {
                 ResourceId::new("node-image", format_args!("{} {}", image.node, image.name))
             }
+            Self::NodeSetup(setup) => ResourceId::new("node-setup", &setup.node),
             Self::App(app) => ResourceId::new("app", format_args!("{}{}", app.endpoint, app.id())),
             Self::Endpoint(endpoint) => ResourceId::new("endpoint", &endpoint.registry),
             Self::Project(project) => {

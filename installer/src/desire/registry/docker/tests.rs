@@ -53,6 +53,8 @@ fn try_desire(registry: &str, platform: &str) -> Result<Desire, Error> {
         product: ferry_model::site::Product::Auto,
         packages: std::collections::BTreeMap::new(),
         variables: std::collections::BTreeMap::new(),
+        nodes: Vec::new(),
+        ingress: None,
     };
     desire(&catalog(), &site, &facts)
 }

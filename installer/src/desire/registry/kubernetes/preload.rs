@@ -3,7 +3,7 @@
 use ferry_model::catalog::Image;
 use ferry_model::host::Host;
 use ferry_model::plan::{Desired, NodeImage, Resource, ResourceId};
-use ferry_model::site::{Kubernetes, Node, Ssh};
+use ferry_model::site::{Kubernetes, Node};
 
 use super::super::Ground;
 use super::super::files::push;
@@ -11,7 +11,9 @@ use super::pod::image_name;
 use super::wrong;
 use crate::Error;
 use crate::desire::Desire;
+use crate::desire::nodes::ssh_arguments;
 use crate::export::{choose, find_image};
+use crate::fleet::Member;
 
 /// Adds the image to each node that shall have it.
 pub(super) fn add(
@@ -34,7 +36,7 @@ pub(super) fn add(
     let node_image = |node: &&Node| {
         let node_image = NodeImage {
             node: node.name.clone(),
-            ssh: ssh_arguments(ground, &site.nodes.ssh, node),
+            ssh: ssh_arguments(ground.site, &site.nodes.ssh, &Member::from(*node)),
             sudo: site.nodes.ssh.sudo,
             image: image.reference.clone(),
             name: name.clone(),
@@ -67,28 +69,4 @@ fn chosen<'a>(hosts: &'a [Node], preload: Option<&[Host]>) -> Result<Vec<&'a Nod
         })
     };
     names.iter().map(find).collect()
-}
-
-/// What ssh is started with before the command. Nobody can answer a question, and host keys are checked as always.
-fn ssh_arguments(ground: &Ground<'_>, ssh: &Ssh, node: &Node) -> Vec<String> {
-    let mut arguments = Vec::new();
-    let mut option = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
-    for given in &ssh.options {
-        // Of an option that is said twice, ssh takes the first.
-        option("-o", given.clone());
-    }
-    option("-o", "BatchMode=yes".into());
-    option("-o", "ConnectTimeout=10".into());
-    option("-o", "ServerAliveInterval=15".into());
-    if let Some(user) = &ssh.user {
-        option("-l", user.clone());
-    }
-    if let Some(port) = ssh.port {
-        option("-p", port.to_string());
-    }
-    if let Some(file) = &ssh.identity_file {
-        option("-i", ground.site.absolute(file).display().to_string());
-    }
-    arguments.extend(["--".to_owned(), node.reached_at().to_string()]);
-    arguments
 }

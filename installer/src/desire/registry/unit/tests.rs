@@ -54,6 +54,8 @@ fn facts() -> Facts {
         product: ferry_model::site::Product::Auto,
         packages: std::collections::BTreeMap::new(),
         variables: std::collections::BTreeMap::new(),
+        nodes: Vec::new(),
+        ingress: None,
     }
 }
 
