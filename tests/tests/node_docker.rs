@@ -47,17 +47,11 @@ impl Ground {
         Ok(Self { machine, corpus, plain, tls })
     }
 
-    /// The name of a registry on this host.
-    fn named(&self, name: &str, registry: &DockerRegistry) -> String {
-        let port = registry.host().rsplit(':').next().unwrap_or_default();
-        format!("{name}:{port}")
-    }
-
     fn desired(&self) -> Result<Value> {
         let address = self.machine.host_address();
         let image = &self.corpus.images[0];
         let digest = &image.documents.last().context("an image has a manifest")?.digest;
-        let (plain, tls) = (self.named("plain.corp", &self.plain), self.named("tls.corp", &self.tls));
+        let (plain, tls) = (named("plain.corp", &self.plain), named("tls.corp", &self.tls));
         Ok(json!({
             "names": [{"name": "plain.corp", "addresses": [address]}, {"name": "tls.corp", "addresses": [address]}],
             "hostTrust": true,
@@ -92,6 +86,12 @@ impl Ground {
     }
 }
 
+/// A registry of this host by another name.
+fn named(name: &str, registry: &DockerRegistry) -> String {
+    let port = registry.host().rsplit(':').next().unwrap_or_default();
+    format!("{name}:{port}")
+}
+
 /// The names and findings of checks that are not passed.
 fn not_passed(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().cloned().unwrap_or_default();
@@ -111,7 +111,7 @@ fn dockerd_pulls_by_name_is_told_once_and_forgets_nothing_of_the_operators() -> 
         let image = &ground.corpus.images[number];
         format!("{host}/{}:{}", image.repository, image.tag)
     };
-    let (plain, tls) = (ground.named("plain.corp", &ground.plain), ground.named("tls.corp", &ground.tls));
+    let (plain, tls) = (named("plain.corp", &ground.plain), named("tls.corp", &ground.tls));
 
     let before = ground.listing()?;
     ensure!(ground.pull(&reference(&plain, 0))?.code != Some(0), "it pulls before it may");
