@@ -3,6 +3,7 @@
 
 mod error;
 mod text;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -22,12 +23,15 @@ pub use text::plan_text;
 use crate::desire::Desire;
 use crate::observe::Observed;
 use crate::resources::{Manage as _, misplaced_note};
+use waiting::Waits;
 
-/// Decides on the steps. Each comes behind those that it needs.
+/// Decides on the steps. Each comes behind those that it needs. What belongs to a service that cannot be looked at, and all that
+/// needs it, is left for later, so that it does not hold back the rest; a plan for nothing else is none.
 pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<Plan, PlanError> {
     let mut steps: Vec<Step> = Vec::new();
     let mut step_of: BTreeMap<ResourceId, StepId> = BTreeMap::new();
     let mut unknown = Vec::new();
+    let mut waits = Waits::default();
     let mut emptied = false;
     for resource in &desire.resources {
         let id = resource.id();
@@ -44,8 +48,15 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
         };
         match decide(resource, &before, around) {
             Decision::Nothing => {}
-            Decision::Cannot(reason) => unknown.push((id, reason)),
+            Decision::Cannot(reason) => {
+                if let Some(reason) = waits.with_service(resource, reason) {
+                    unknown.push((id, reason));
+                }
+            }
             Decision::Do(action) => {
+                if waits.with_needs(resource) {
+                    continue;
+                }
                 let number = StepId(u32::try_from(steps.len() + 1).unwrap_or(u32::MAX));
                 step_of.insert(id, number);
                 let step = step(number, action, resource, &before, after);
@@ -54,13 +65,17 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
             }
         }
     }
+    if unknown.is_empty() && waits.len() == desire.resources.len() {
+        unknown = waits.unknown();
+    }
     if !unknown.is_empty() {
         return Err(PlanError::Unknown { resources: unknown });
     }
     let observed = observed.iter().map(|(id, state)| (id.clone(), without_text(state))).collect();
     let (space, mut by_hand) = (desire.space.clone(), desire.by_hand.clone());
     by_hand.extend(misplaced_note(&desire.resources, &observed));
-    Ok(Plan { format_version: PLAN_VERSION, identity, observed, steps, space, by_hand })
+    let waiting = waits.told();
+    Ok(Plan { format_version: PLAN_VERSION, identity, observed, steps, space, by_hand, waiting })
 }
 
 enum Decision {

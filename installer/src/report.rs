@@ -127,6 +127,11 @@ pub fn read(run: &RunFolder) -> Result<Report, Error> {
         checks: basis.checks,
         unchanged: plan.observed.len().saturating_sub(changes.len()),
         by_hand: by_hand(&plan, &progress, &changes),
+        waiting: if progress.undo == Undo::No {
+            plan.waiting.iter().map(|waiting| format!("not planned: {waiting}")).collect()
+        } else {
+            Vec::new()
+        },
         changes,
     })
 }
@@ -242,6 +247,9 @@ pub fn text(report: &Report, run: &RunFolder) -> String {
     if count(Outcome::Left) > 0 {
         let _ = writeln!(text, "  next: mend that by hand, or try it again: `rollback {}`", report.run);
     }
+    for sentence in &report.waiting {
+        let _ = writeln!(text, "{}", ferry_display::printable(sentence));
+    }
     let is_said = |sentence: &&String| {
         let mut left = report.with(Outcome::Left).filter_map(|change| change.failure.as_ref());
         left.any(|failure| failure.message == **sentence)
@@ -266,12 +274,13 @@ fn nodes_left_alone(report: &Report) -> BTreeMap<String, usize> {
     reasons
 }
 
-/// How a program ends that did this.
+/// How a program ends that did this. A site of which a part waits is not as its file says.
 pub fn exit_code(report: &Report) -> ferry_model::failure::ExitCode {
     use ferry_model::failure::ExitCode;
     let failures =
         report.changes.iter().filter(|change| !matches!(change.outcome, Outcome::Done | Outcome::Undone));
-    failures.fold(ExitCode::Done, |code, change| {
+    let begin = if report.waiting.is_empty() { ExitCode::Done } else { ExitCode::Failed };
+    failures.fold(begin, |code, change| {
         let class = change.failure.as_ref().map(|failure| failure.class.exit_code());
         if class == Some(ExitCode::Verification) || code == ExitCode::Verification {
             ExitCode::Verification

@@ -77,16 +77,32 @@ pub async fn apply_site(
     if let Some(reviewed) = &reviewed {
         drift::check(reviewed, &plan)?;
     }
-    if plan.steps.is_empty() {
+    // What waits, and that it no longer does, is noted too: `status` knows the site by its runs.
+    if plan.steps.is_empty() && waits_now(&plan) == waits_since(&state)? {
         return Ok(Applied::Nothing(Box::new(plan)));
     }
-    let checks = look(&plan).await?;
+    let checks = if plan.steps.is_empty() { Vec::new() } else { look(&plan).await? };
     let basis = Basis::new(context.bundle()?, checks);
     let (run, journal) = RunFolder::begin(&state, &plan, &[basis.file()])?;
     apply(context, &plan, &run, &journal, &Progress::default()).await?;
     // The report is made from what the run noted; of thousands of steps, both at once would be twice the memory.
     drop((desire, observed, plan));
     Ok(Applied::Run(Box::new(report::write(&run)?), run))
+}
+
+/// What a plan leaves for later, without the reasons: they may be worded otherwise each time.
+fn waits_now(plan: &Plan) -> Vec<(String, String)> {
+    plan.waiting.iter().map(|waiting| (waiting.service.clone(), waiting.what.clone())).collect()
+}
+
+/// What the last run that stands has left for later.
+fn waits_since(state: &Path) -> Result<Vec<(String, String)>, Error> {
+    for run in RunFolder::all(state)?.iter().rev() {
+        if run.progress()?.undo != Undo::Ended {
+            return Ok(waits_now(&run.plan()?));
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Goes on with a run that was cut off, where `observed` is what stands there now.

@@ -18,7 +18,8 @@ use crate::session::{Applied, apply_site};
 /// Make the site as the site file says, with what is in the bundle
 ///
 /// Notes each step in a journal beside the site file. Cut off anywhere, the same command goes on. What is right already is left
-/// alone; a second run changes nothing.
+/// alone; a second run changes nothing. What belongs to a bkrepo, helm repository or PaaS that is not up yet is left for a later
+/// `apply`, and said; the exit code is 1 then.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  ferry-installer apply bundle.ferry.tar.zst --site site.yaml\n  ferry-installer apply bundle.ferry.tar.zst plan.json --site site.yaml\n\nThe report is left in site.ferry/runs/NUMBER/report.html; `rollback` takes the run back."
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     match applied {
         Applied::Nothing(plan) => {
             global.output.print(&*plan, || plan_text(&plan));
-            Ok(ExitCode::Done)
+            Ok(if plan.waiting.is_empty() { ExitCode::Done } else { ExitCode::Failed })
         }
         Applied::Run(done, run) => {
             global.output.print(&done, || report::text(&done, &run));

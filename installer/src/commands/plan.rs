@@ -15,7 +15,7 @@ use crate::session::make_plan;
 /// Looks at the site and changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer plan bundle.ferry.tar.zst --site site.yaml\n  ferry-installer plan bundle.ferry.tar.zst -o plan.json && ferry-installer apply bundle.ferry.tar.zst plan.json\n\nWith --detailed-exitcode: 0 nothing to do, 4 something would change, 1 failed."
+    after_help = "Examples:\n  ferry-installer plan bundle.ferry.tar.zst --site site.yaml\n  ferry-installer plan bundle.ferry.tar.zst -o plan.json && ferry-installer apply bundle.ferry.tar.zst plan.json\n\nWith --detailed-exitcode: 0 nothing to do, 4 something would change, 1 failed, or nothing to do but what cannot be planned yet."
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -48,6 +48,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         std::fs::write(path, text).map_err(Error::io("writing", path))?;
     }
     global.output.print(&plan, || plan_text(&plan));
-    let would_change = args.detailed_exitcode && !plan.steps.is_empty();
-    Ok(if would_change { ExitCode::WouldChange } else { ExitCode::Done })
+    Ok(match (args.detailed_exitcode, plan.steps.is_empty()) {
+        (true, false) => ExitCode::WouldChange,
+        (true, true) if !plan.waiting.is_empty() => ExitCode::Failed,
+        _ => ExitCode::Done,
+    })
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use ferry_bundle::Bundle;
 use ferry_model::event::Events;
-use ferry_model::plan::Plan;
+use ferry_model::plan::{Desired, Plan, Step};
 use ferry_model::report::{Check, Finding, Severity};
 
 use super::Global;
 use crate::Error;
 use crate::context::Context;
 use crate::preflight::{
-    Profile, Request, Role, bkrepo_login, login, needs, preflight, repositories, skipped,
+    CHECKS, Profile, Request, Role, bkrepo_login, login, needs, preflight, repositories, skipped,
 };
 use crate::site::SiteFile;
 
@@ -51,10 +51,22 @@ pub(super) fn refuse_incomplete(bundle: &Bundle, allowed: bool) -> Result<(), Er
 pub(super) async fn look_before(
     context: &Context,
     global: &Global,
-    _plan: &Plan,
+    plan: &Plan,
     skip: &[String],
 ) -> Result<Vec<Check>, Error> {
     let (site, bundle) = (&context.site, context.bundle()?);
+    // What a plan has left for later because it is not up does not hold up the rest.
+    let is_of_bkrepo = |step: &Step| {
+        matches!(
+            step.resource.desired,
+            Desired::BkrepoProject(_) | Desired::BkrepoRepository(_) | Desired::Upload(_)
+        )
+    };
+    let leaves_bkrepo = !plan.waiting.is_empty() && !plan.steps.iter().any(is_of_bkrepo);
+    let mut skip = skipped(skip);
+    if leaves_bkrepo {
+        skip.extend(CHECKS.iter().map(|kind| kind.name).filter(|name| name.starts_with("bkrepo-")));
+    }
     let request = Request {
         bundle,
         site: Some(&site.site),
@@ -69,8 +81,8 @@ pub(super) async fn look_before(
         options: site.network(global.network.options()),
         repositories: repositories(bundle.catalog(), site),
         login: login(site).await,
-        bkrepo: bkrepo_login(site).await,
-        skip: skipped(skip),
+        bkrepo: if leaves_bkrepo { None } else { bkrepo_login(site).await },
+        skip,
         events: &context.events,
     };
     let checks = preflight(&request).await;

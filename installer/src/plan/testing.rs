@@ -23,5 +23,6 @@ pub(crate) fn of(steps: Vec<Step>) -> Plan {
         steps,
         space: Vec::new(),
         by_hand: Vec::new(),
+        waiting: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ferry_display::printable;
-use ferry_model::plan::{Action, Desired, Plan, Step};
+use ferry_model::plan::{Action, Desired, Plan, State, Step};
 use ferry_model::size::ByteSize;
 
 /// Images, and files, that are listed one by one.
@@ -16,8 +16,13 @@ pub fn plan_text(plan: &Plan) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     if plan.changes().next().is_none() {
-        let count = plan.observed.len();
-        let _ = writeln!(text, "nothing to do: all {count} things are as they should be");
+        let unknown = plan.observed.values().filter(|state| matches!(state, State::Unknown { .. })).count();
+        let count = plan.observed.len() - unknown;
+        let _ = if plan.waiting.is_empty() {
+            writeln!(text, "nothing to do: all {count} things are as they should be")
+        } else {
+            writeln!(text, "nothing to do yet: the {count} things that can be seen are as they should be")
+        };
     }
     let is_image = |step: &&Step| matches!(step.resource.desired, Desired::Image(_));
     let (checked, images): (Vec<&Step>, Vec<&Step>) =
@@ -47,6 +52,9 @@ pub fn plan_text(plan: &Plan) -> String {
     }
     for space in &plan.space {
         let _ = writeln!(text, "needs up to {} in {}", ByteSize(space.bytes), space.folder.display());
+    }
+    for waiting in &plan.waiting {
+        let _ = writeln!(text, "not planned: {}", printable(&waiting.to_string()));
     }
     for sentence in &plan.by_hand {
         let _ = writeln!(text, "by hand: {}", printable(sentence));

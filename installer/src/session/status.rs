@@ -41,7 +41,8 @@ pub struct RunStatus {
     pub run: String,
     /// The bundle.
     pub bundle: String,
-    /// `running`, `done`, `failed`, `cut off`, `being undone`, `undone`, `undone in part`, `half undone`.
+    /// `running`, `done`, `waiting` (done, and a part of the site left for later), `failed`, `cut off`, `being undone`, `undone`,
+    /// `undone in part`, `half undone`.
     pub state: &'static str,
     /// When it began, in milliseconds since 1970.
     pub began: u64,
@@ -53,6 +54,8 @@ pub struct RunStatus {
     pub failures: Vec<String>,
     /// What taking it back has left, and why, one line each.
     pub left: Vec<String>,
+    /// What it has left for later, and why, one line each.
+    pub waiting: Vec<String>,
 }
 
 /// Reads the journals and looks at the site.
@@ -143,7 +146,8 @@ fn run_status(report: &Report, undo: Undo, is_changing: bool) -> RunStatus {
         (Undo::Begun, ..) => "half undone",
         (Undo::No, None, _) if is_changing => "running",
         (Undo::No, None, _) => "cut off",
-        (Undo::No, Some(_), 0) => "done",
+        (Undo::No, Some(_), 0) if report.waiting.is_empty() => "done",
+        (Undo::No, Some(_), 0) => "waiting",
         (Undo::No, Some(_), _) => "failed",
     };
     RunStatus {
@@ -158,6 +162,7 @@ fn run_status(report: &Report, undo: Undo, is_changing: bool) -> RunStatus {
             outcome == Outcome::Failed || (outcome == Outcome::NotTried && state != "running")
         }),
         left,
+        waiting: report.waiting.clone(),
     }
 }
 
@@ -187,6 +192,9 @@ impl Status {
             );
             for failure in &run.failures {
                 let _ = writeln!(text, "  {}", printable(failure));
+            }
+            for waiting in &run.waiting {
+                let _ = writeln!(text, "  {}", printable(waiting));
             }
             for left in &run.left {
                 let _ = writeln!(text, "  left: {}", printable(left));
@@ -218,6 +226,7 @@ impl Status {
             "undone in part" => {
                 return Some(format!("mend what was left by hand, or try it again: `rollback {}`", last.run));
             }
+            "waiting" => "`apply` again when what is not planned yet can be looked at",
             "failed" => "mend what the failures say and `apply` again",
             _ if !self.changed_since.is_empty() => "`plan` shows how to bring it back",
             _ => return None,

@@ -264,6 +264,25 @@ pub struct Space {
     pub bytes: u64,
 }
 
+/// What a plan leaves for later, because a service that it is part of cannot be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// The service: `bkrepo at http://bkrepo.corp`.
+    pub service: String,
+    /// Why it cannot be looked at.
+    pub reason: String,
+    /// What waits for it: `1 repository, 2014 files`.
+    pub what: String,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, reason, what } = self;
+        write!(f, "{what} for {service}: {reason}; run `apply` again when it can be looked at")
+    }
+}
+
 /// Everything that `apply` will do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -282,6 +301,9 @@ pub struct Plan {
     /// What is left to the operator, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_hand: Vec<String>,
+    /// What the site file asks for and this plan does not bring: the site is not finished with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
 }
 
 impl Plan {

@@ -229,6 +229,9 @@ pub struct Report {
     pub unchanged: usize,
     /// What is left to the operator, one sentence each.
     pub by_hand: Vec<String>,
+    /// What the site file asks for and the plan left for later, one sentence each: the site is not finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<String>,
 }
 
 impl Report {

@@ -105,3 +105,49 @@ fn golden_plans_for_a_bkrepo_with_something_in_it() {
     }
     assert!(wrong.is_empty(), "these are not what golden/bkrepo/*.txt says:\n{}", wrong.join("\n"));
 }
+
+/// What a service of a later day is part of waits; the registry's own trouble still stops everything.
+#[test]
+fn what_cannot_be_looked_at_yet_waits() {
+    let text = "apiVersion: ferry/v1\nkind: Site\nname: dc1\nregistry: {address: \"registry.corp:5000\", existing: {}}\nbkrepo: {url: \"http://bkrepo.corp\", files: [{repository: p/r}]}\ncharts: {repositories: [{url: \"http://museum.corp\"}, {bkrepo: p/charts}]}\n";
+    let site = SiteFile {
+        path: "/site/site.yaml".into(),
+        site: Site::parse(text).unwrap(),
+        digest: Site::digest(text),
+    };
+    let desire = desire(&super::catalog(), &site, &super::facts()).unwrap();
+    let down = |kinds: &'static [&str]| -> Observed {
+        let state = |resource: &ferry_model::plan::Resource| {
+            let id = resource.id();
+            let is_down = kinds.iter().any(|kind| id.as_str().starts_with(kind));
+            let is_there = resource.desired.is_check();
+            match (is_down, is_there) {
+                (true, _) => State::Unknown { reason: "it does not answer".into() },
+                (false, true) => resource.desired.wanted(),
+                (false, false) => State::Absent,
+            }
+        };
+        desire.resources.iter().map(|resource| (resource.id(), state(resource))).collect()
+    };
+    let planned = |observed: &Observed| plan(super::identity(site.digest), &desire, observed);
+    let waiting = |plan: &Plan| plan.waiting.iter().map(ToString::to_string).collect::<Vec<_>>();
+
+    let both = planned(&down(&["bkrepo-", "upload ", "chart-upload ", "chart "])).unwrap();
+    let end = ": it does not answer; run `apply` again when it can be looked at";
+    assert_eq!(
+        waiting(&both),
+        [
+            format!("1 project, 2 repositories, 1 file, 1 chart for bkrepo at http://bkrepo.corp{end}"),
+            format!("1 chart for the helm repository at http://museum.corp{end}"),
+        ]
+    );
+    assert!(both.steps.iter().all(|step| step.resource.id().as_str().starts_with("image ")), "{both:?}");
+    assert!(!both.steps.is_empty());
+    // A file that could be seen, in a repository that could not, waits with it.
+    let one = planned(&down(&["bkrepo-project "])).unwrap();
+    assert_eq!(one.waiting.len(), 1);
+    assert!(!one.steps.iter().any(|step| matches!(step.resource.desired, Desired::Upload(_))), "{one:?}");
+    // Nothing else is to be brought, and the registry itself is not to be seen.
+    assert!(planned(&down(&[""])).is_err());
+    assert!(planned(&down(&["image "])).is_err());
+}

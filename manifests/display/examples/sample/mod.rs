@@ -340,6 +340,7 @@ pub(crate) fn report() -> Report {
         checks: checks(),
         changes,
         unchanged: 3,
+        waiting: Vec::new(),
         by_hand: vec![
             "Add registry.sz.bank.example (10.0.4.21) to DNS, or to /etc/hosts on each node".into(),
             "6 charts go nowhere: the site file says `charts: {push: false}`".into(),

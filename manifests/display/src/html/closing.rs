@@ -11,16 +11,17 @@ const MAX_LISTED: usize = 1_000;
 
 pub(super) fn write_by_hand(page: &mut Markup, report: &Report) {
     section(page, "by-hand", &words::BY_HAND, |page| {
-        if report.by_hand.is_empty() {
+        let all: Vec<&String> = report.waiting.iter().chain(&report.by_hand).collect();
+        if all.is_empty() {
             return page.say("p", &words::NOTHING_BY_HAND);
         }
         page.class("ul", "boxes", |page| {
-            for sentence in report.by_hand.iter().take(MAX_LISTED) {
+            for sentence in all.iter().take(MAX_LISTED) {
                 page.element("li", |page| page.text(sentence));
             }
         });
-        if report.by_hand.len() > MAX_LISTED {
-            page.say("p", &sentence::left_out(report.by_hand.len() - MAX_LISTED));
+        if all.len() > MAX_LISTED {
+            page.say("p", &sentence::left_out(all.len() - MAX_LISTED));
         }
     });
 }

@@ -41,8 +41,15 @@ pub(super) fn write(page: &mut Markup, report: &Report) {
     });
 }
 
-/// How the run went, in a sentence or two.
+/// How the run went, in a sentence or two. One that left a part of the site for later is no success yet.
 pub(super) fn judge(report: &Report) -> (Tone, Vec<Words>) {
+    match judge_steps(report) {
+        (Tone::Good, sentences) if !report.waiting.is_empty() => (Tone::Bad, sentences),
+        judged => judged,
+    }
+}
+
+fn judge_steps(report: &Report) -> (Tone, Vec<Words>) {
     let total = report.changes.len();
     let count = |outcome| report.with(outcome).count();
     let [done, failed, not_tried] = [Outcome::Done, Outcome::Failed, Outcome::NotTried].map(count);
@@ -94,6 +101,7 @@ fn write_verdict(page: &mut Markup, report: &Report) {
             ("#checks", blocked, sentence::not_passed(blocked)),
             ("#facts", report.missing.len(), sentence::incomplete(report.missing.len())),
             ("#facts", usize::from(report.signer == Signer::Unsigned), words::UNSIGNED),
+            ("#by-hand", report.waiting.len(), sentence::waiting(report.waiting.len())),
             ("#by-hand", report.by_hand.len(), sentence::left_by_hand(report.by_hand.len())),
         ];
         if cautions.iter().all(|(_, count, _)| *count == 0) {

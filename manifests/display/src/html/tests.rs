@@ -112,6 +112,7 @@ fn filled_with(text: &str) -> Report {
     report.contents.push(Content { kind: owned(), name: owned(), digest: owned(), size: 9 << 30 });
     report.missing = vec![owned()];
     report.by_hand = vec![owned()];
+    report.waiting = vec![owned()];
     for check in &mut report.checks {
         for field in
             [&mut check.name, &mut check.subject, &mut check.found, &mut check.reason, &mut check.remedy]
@@ -335,6 +336,22 @@ fn what_is_cut_is_said() {
         "500 more left out",
         "50 more lines left out",
     ] {
+        assert!(english.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn a_site_of_which_a_part_waits_is_not_finished() {
+    let mut report = sample::report();
+    for change in &mut report.changes {
+        (change.outcome, change.failure) = (Outcome::Done, None);
+    }
+    assert!(report_html(&report).contains("verdict good"));
+    report.waiting = vec!["not planned: 9 files for bkrepo at http://b: it is down".to_owned()];
+    let html = report_html(&report);
+    assert!(html.contains("verdict bad") && !html.contains("verdict good"));
+    let english = text_in(&read(&html), "zh-CN");
+    for said in ["The site is not finished: 1 service", "not planned: 9 files for bkrepo"] {
         assert!(english.contains(said), "{said}");
     }
 }

@@ -292,6 +292,13 @@ pub(super) mod sentence {
         )
     }
 
+    pub(in super::super) fn waiting(count: usize) -> Words {
+        said(
+            format!("The site is not finished: {} could not be looked at yet.", several(count, "service")),
+            format!("站点尚未完成：{} 个服务暂时无法查看。", number(count)),
+        )
+    }
+
     pub(in super::super) fn not_passed(count: usize) -> Words {
         said(
             format!("{} did not pass.", several(count, "required check")),

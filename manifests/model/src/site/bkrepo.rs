@@ -15,7 +15,7 @@ pub struct Bkrepo {
     pub access: Access,
     /// Make projects and repositories that are not there. False: wait for PaaS to have made them.
     pub create: bool,
-    /// How long to wait for bkrepo, and for repositories that PaaS makes, in seconds.
+    /// How long `apply` waits for repositories that PaaS makes, and for a bkrepo that stops answering, in seconds.
     pub patience: u32,
     /// Replace files that are there with other content.
     pub overwrite: bool,
@@ -142,7 +142,8 @@ struct BkrepoMapping {
     /// Make projects and repositories that are not there. False: wait for PaaS to have made them. Default: true.
     #[serde(default = "yes")]
     create: bool,
-    /// Seconds to wait for bkrepo, and for repositories that PaaS makes. Default: 600.
+    /// Seconds that `apply` waits for repositories that PaaS makes, and for a bkrepo that stops answering. One that does not answer
+    /// when the plan is made is left for the next `apply`. Default: 600.
     #[serde(default = "patience")]
     patience: u32,
     /// Replace files that are there with other content. Default: false.
