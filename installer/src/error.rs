@@ -125,6 +125,14 @@ pub enum Error {
         /// The run.
         run: String,
     },
+    /// A run was cut off, and what it left cannot be seen now.
+    #[error("run {run} was cut off, and cannot be gone on with now")]
+    CannotGoOn {
+        /// The run.
+        run: String,
+        /// What cannot be seen, and why.
+        source: PlanError,
+    },
     /// Something that must be so before anything is changed is not.
     #[error("preflight speaks against it: {}", checks.join("; "))]
     Preflight {
@@ -189,7 +197,7 @@ impl Failure for Error {
                 Class::Local
             }
             Self::Blueking(error) => error.class(),
-            Self::Plan(error) => error.class(),
+            Self::Plan(error) | Self::CannotGoOn { source: error, .. } => error.class(),
             Self::Failed(failed) => failed.class(),
             Self::Bundle(error) => error.class(),
             Self::Transfer(error) => error.class(),
@@ -220,6 +228,10 @@ impl Failure for Error {
                 vec!["build the bundle with that platform, or say `manifestLists: accepted` if the registry takes them".into()]
             }
             Self::Drift { .. } => vec!["make a new plan and have it reviewed".into()],
+            Self::CannotGoOn { .. } => vec![
+                "mend that and `apply` again: the run is as it was, and goes on where it stopped".into(),
+                "or take it back: `rollback`".into(),
+            ],
             Self::HalfUndone { .. } => vec!["`rollback` goes on taking it back; then `apply` again".into()],
             Self::Preflight { remedies, .. } => {
                 let skip = "--skip-check NAME leaves a check out, at your own risk";

@@ -21,7 +21,7 @@ use crate::desire::{Desire, Facts, desire};
 use crate::journal::{Progress, RunFolder, StepState, Undo};
 use crate::lock::SiteLock;
 use crate::observe::{Observed, observe};
-use crate::plan::plan;
+use crate::plan::{PlanError, plan};
 use crate::report::{self, Basis};
 use crate::rollback::rollback;
 
@@ -138,9 +138,12 @@ async fn unfinished(
     let plan = run.plan()?;
     let is_this = plan.identity == identity(context)? && reviewed.is_none_or(|reviewed| *reviewed == plan);
     let observed = observe(context, &desire.resources).await;
-    let mut changed = drift::since(&plan, &observed, |step| {
-        progress.steps.get(&step).is_some_and(|known| known.before.is_some())
-    });
+    let is_begun = |step| progress.steps.get(&step).is_some_and(|known| known.before.is_some());
+    let unseen = drift::unseen(&plan, &desire.resources, &observed, is_begun);
+    if is_this && !unseen.is_empty() {
+        return Err(Error::CannotGoOn { run: run.name(), source: PlanError::Unknown { resources: unseen } });
+    }
+    let mut changed = drift::since(&plan, &observed, is_begun);
     changed.extend(again::replaced(&plan, &progress, &observed));
     if is_this && changed.is_empty() {
         return Ok(Some((run, observed)));

@@ -589,6 +589,34 @@ fn killed_anywhere_it_goes_on_with_what_is_there() -> Result<()> {
     Ok(())
 }
 
+/// A run that was cut off is not given up because bkrepo happens to be out when it is gone on with.
+#[test]
+fn an_outage_between_kill_and_resume_does_not_end_the_run() -> Result<()> {
+    let files = with_large(40, 100 << 20);
+    let files: Vec<(&str, Vec<u8>)> =
+        files.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
+    let setup = Setup { keeping: Keeping::DigestsOnly, ..after_paas(Release::V1_3_16) };
+    let ground = Ground::new(setup, &files, "")?;
+    let running = ground.apply().start()?;
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while ground.taken().is_empty() {
+        ensure!(std::time::Instant::now() < deadline, "no file came");
+        thread::sleep(Duration::from_millis(2));
+    }
+    drop(running);
+    ground.server.fail_times(1_000_000, Fault::Gateway(503), |_, _| true);
+    let out = ground.apply().fail_with(1)?;
+    out.says("run 0001 was cut off, and cannot be gone on with now")?.says("goes on where it stopped")?;
+    ground.run(&["status"]).fail_with(1)?.prints(": cut off, ")?;
+    ground.server.heal();
+    ground.apply().succeed()?.says("going on with run 0001")?;
+    ground.expect_all()?;
+    ensure!(!ground.workspace.path("site.ferry/runs/0002").exists(), "it was one run");
+    ground.run(&["rollback"]).succeed()?;
+    ensure!(ground.server.files(PROJECT, ASSETS).values().all(|file| file.folder), "all of it was one run's");
+    Ok(())
+}
+
 /// A killed run's parts are not sent again.
 #[test]
 fn parts_that_bkrepo_has_are_not_sent_again() -> Result<()> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use ferry_model::plan::{Plan, ResourceId, State, Step, StepId};
+use ferry_model::plan::{Plan, Resource, ResourceId, State, Step, StepId};
 
 use crate::Error;
 use crate::observe::{Observed, is_same};
+use crate::resources::Manage as _;
 
 /// Refuses a reviewed plan if what it was made from has changed: bundle, site file, or what stands at the site.
 pub(super) fn check(reviewed: &Plan, current: &Plan) -> Result<(), Error> {
@@ -34,6 +35,31 @@ fn without_reasons(steps: &[Step]) -> Vec<Step> {
     steps
 }
 
+/// What was seen when the plan was made, or by a step since, and cannot be seen now: a service is out for a moment, and nothing can be
+/// said of what has changed. What the run itself may have taken down is not meant: its registry, half changed, and what lies in that.
+pub(super) fn unseen(
+    plan: &Plan,
+    resources: &[Resource],
+    observed: &Observed,
+    begun: impl Fn(StepId) -> bool,
+) -> Vec<(ResourceId, String)> {
+    let own: BTreeSet<ResourceId> =
+        plan.steps.iter().filter(|step| begun(step.id)).map(|step| step.resource.id()).collect();
+    let stepped: BTreeSet<ResourceId> = plan.steps.iter().map(|step| step.resource.id()).collect();
+    let is_hidden = |resource: &Resource| {
+        let needs = |is_it: &dyn Fn(&ResourceId) -> bool| resource.needs.iter().any(is_it);
+        needs(&|need| need.is_endpoint() && stepped.contains(need))
+            || (resource.desired.is_check() && needs(&|need| own.contains(need)))
+    };
+    let unseen = |resource: &Resource| {
+        let id = resource.id();
+        let State::Unknown { reason } = observed.get(&id)? else { return None };
+        let was_seen = plan.observed.get(&id).is_some_and(|was| !is_unknown(was));
+        ((was_seen || own.contains(&id)) && !is_hidden(resource)).then(|| (id, reason.clone()))
+    };
+    resources.iter().filter_map(unseen).collect()
+}
+
 /// What is no longer as the plan found it, leaving out the steps that were begun.
 pub(super) fn since(plan: &Plan, observed: &Observed, begun: impl Fn(StepId) -> bool) -> Vec<String> {
     let own: BTreeSet<ResourceId> =
@@ -42,10 +68,14 @@ pub(super) fn since(plan: &Plan, observed: &Observed, begun: impl Fn(StepId) -> 
     planned
         .filter_map(|(id, was)| match observed.get(id) {
             Some(now) if is_same(was, now) => None,
-            // What could not be seen before may be seen once a step has brought it up.
-            Some(_) if matches!(was, State::Unknown { .. }) && !own.is_empty() => None,
+            // What could not be seen before may be seen once a step has brought it up, and is out of sight while one changes it.
+            Some(now) if is_unknown(was) != is_unknown(now) && !own.is_empty() => None,
             Some(now) => Some(format!("{id} was {was} and is {now}")),
             None => Some(format!("{id} is no longer asked for")),
         })
         .collect()
+}
+
+fn is_unknown(state: &State) -> bool {
+    matches!(state, State::Unknown { .. })
 }
