@@ -7,6 +7,7 @@ mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::{Before, JournalEvent};
 use ferry_model::plan::{Desired, Image, Plan, State, Step, StepId};
@@ -18,7 +19,7 @@ use crate::Error;
 use crate::context::Context;
 use crate::journal::{Journal, Progress, RunFolder, StepState};
 use crate::observe::look;
-use crate::resources::{Kept, Manage as _, keep_beside, push_images};
+use crate::resources::{Kept, Maker, Manage as _, keep_beside, push_images};
 use waves::{Waves, failures_allowed};
 
 /// Steps that have ended, each with whether it is done; or why the journal cannot be written.
@@ -147,7 +148,7 @@ impl Worker<'_> {
         let outcome = match refusal {
             Some(failed) => Err(failed),
             None => match self.note_start(step).await? {
-                Ok(()) => desired.apply(self.context, step.action, &task).await,
+                Ok(()) => self.make(step, &task).await?,
                 Err(failed) => Err(failed),
             },
         };
@@ -167,6 +168,15 @@ impl Worker<'_> {
                 Ok(vec![(step.id, false)])
             }
         }
+    }
+
+    /// Changes it, and notes where nobody else can have made it.
+    async fn make(&self, step: &Step, task: &Task) -> Result<Result<(), Failed>, Error> {
+        let made = step.resource.desired.make(self.context, step.action, task).await;
+        if made == Ok(Maker::Step) {
+            self.journal.append([JournalEvent::Made { step: step.id }])?;
+        }
+        Ok(made.map(drop))
     }
 
     /// Keeps what the undo needs and notes the step. One that an earlier process began has that already: what stands there

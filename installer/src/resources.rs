@@ -27,11 +27,11 @@ mod unit;
 mod upload;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ferry_model::event::Task;
 use ferry_model::journal::Before;
-use ferry_model::plan::{Action, Desired, State};
+use ferry_model::plan::{Action, Desired, ResourceId, State};
 use ferry_model::report::Failed;
 
 pub(crate) use endpoint::is_registry;
@@ -101,6 +101,11 @@ pub(crate) trait Manage {
     /// Makes it as it shall be. Doing it again after it was cut off anywhere comes to the same end.
     async fn apply(&self, context: &Context, action: Action, task: &Task) -> Result<(), Failed>;
 
+    /// The same, and says who has made it where that may have been somebody else.
+    async fn make(&self, context: &Context, action: Action, task: &Task) -> Result<Maker, Failed> {
+        self.apply(context, action, task).await.map(|()| Maker::Untold)
+    }
+
     /// Brings back what stood there before. Doing it again after it was cut off anywhere comes to the same end.
     async fn undo(
         &self,
@@ -118,6 +123,17 @@ pub(crate) struct Mine {
     pub(crate) images: BTreeMap<String, String>,
     /// All images that the run saw to, those that were there before too.
     pub(crate) brought: BTreeMap<String, String>,
+    /// What its steps say that they, and nobody else, have made: see [`Maker`].
+    pub(crate) made: BTreeSet<ResourceId>,
+}
+
+/// Who has made what a step was to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// The step.
+    Step,
+    /// It is not told apart, or somebody else was faster.
+    Untold,
 }
 
 /// How undoing a step ended.
@@ -211,6 +227,10 @@ impl Manage for Desired {
 
     async fn apply(&self, context: &Context, action: Action, task: &Task) -> Result<(), Failed> {
         each_kind!(self, thing => thing.apply(context, action, task).await)
+    }
+
+    async fn make(&self, context: &Context, action: Action, task: &Task) -> Result<Maker, Failed> {
+        each_kind!(self, thing => thing.make(context, action, task).await)
     }
 
     async fn undo(

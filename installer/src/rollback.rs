@@ -91,10 +91,13 @@ fn undo_order<'a>(plan: &'a Plan, progress: &'a Progress) -> Vec<Begun<'a>> {
     retagged.into_iter().chain(first).chain(last.into_iter().rev()).collect()
 }
 
-/// Images that the run brought.
+/// What the run brought.
 fn mine(plan: &Plan, progress: &Progress) -> Mine {
     let mut mine = Mine::default();
     for step in &plan.steps {
+        if progress.steps.get(&step.id).is_some_and(|begun| begun.made) {
+            mine.made.insert(step.resource.id());
+        }
         let (Desired::Image(image), Some(begun)) = (&step.resource.desired, progress.steps.get(&step.id))
         else {
             continue;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -202,6 +203,41 @@ fn projects_and_repositories_are_made_as_paas_makes_them() -> Result<()> {
         ensure!(!ground.server.repositories().contains_key(&(PROJECT.to_owned(), ASSETS.to_owned())));
         ensure!(ground.server.projects().contains(&PROJECT.to_owned()));
     }
+    Ok(())
+}
+
+/// PaaS comes up while the run is under way, and is faster.
+#[test]
+fn a_repository_that_paas_made_meanwhile_stays() -> Result<()> {
+    let mut setup = Setup::default();
+    setup.users.push(User::new("bkpaas3", PASSWORD, &[Grant::Everything]));
+    let ground = Ground::new(setup, &runtimes(), "")?;
+    let (url, is_made) = (ground.server.url(), AtomicBool::new(false));
+    ground.server.fail_next(Fault::Slow(Duration::from_millis(800)), move |method, path| {
+        let is_it = method == Method::POST && path.contains("repo/create");
+        if is_it && !is_made.swap(true, Ordering::Relaxed) {
+            let url = format!("{url}/repository/api/repo/create");
+            thread::spawn(move || {
+                let authorization = format!("Basic {}", STANDARD.encode("admin:blueking"));
+                let headers =
+                    [("authorization", authorization.as_str()), ("content-type", "application/json")];
+                let body = json!({"projectId": PROJECT, "name": ASSETS, "type": "GENERIC", "category": "LOCAL", "public": true});
+                request(&Method::POST, &url, &headers, body.to_string())
+            });
+            return true;
+        }
+        false
+    });
+    ground.apply().succeed()?;
+    ground.expect_all()?;
+    let made = ground.server.requests();
+    let asked: Vec<u16> =
+        made.iter().filter(|asked| asked.path.contains("repo/create")).map(|asked| asked.status).collect();
+    ensure!(asked.len() == 2 && asked.iter().filter(|status| **status == 200).count() == 1, "{asked:?}");
+    let back = ground.run(&["rollback"]).run()?;
+    back.prints("it is not known to be this run's")?;
+    ensure!(ground.server.files(PROJECT, ASSETS).values().all(|file| file.folder), "its files are gone");
+    ensure!(ground.server.repositories().contains_key(&(PROJECT.to_owned(), ASSETS.to_owned())));
     Ok(())
 }
 

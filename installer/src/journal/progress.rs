@@ -38,6 +38,8 @@ pub struct StepProgress {
     pub before: Option<Before>,
     /// What stood there when it was done, whatever has become of it since.
     pub after: Option<State>,
+    /// Whether it is known to have made what stands there, since it was begun last.
+    pub made: bool,
     /// Whether undoing it was begun and cut off.
     pub undoing: bool,
     /// Where it stands.
@@ -88,12 +90,18 @@ impl Progress {
                 let begun = StepProgress {
                     before: Some(before),
                     after: None,
+                    made: false,
                     undoing: false,
                     state: StepState::Started,
                     began: entry.at,
                     ended: None,
                 };
                 self.steps.insert(step, begun);
+            }
+            JournalEvent::Made { step } => {
+                if let Some(known) = self.steps.get_mut(&step) {
+                    known.made = true;
+                }
             }
             JournalEvent::Done { step, after } => self.set(step, StepState::Done(after), entry.at),
             JournalEvent::Failed { step, failure } => self.set(step, StepState::Failed(failure), entry.at),
@@ -118,6 +126,7 @@ impl Progress {
         let known = self.steps.entry(step).or_insert(StepProgress {
             before: None,
             after: None,
+            made: false,
             undoing: false,
             state: StepState::Started,
             began: at,

@@ -3,12 +3,12 @@
 use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::Before;
-use ferry_model::plan::{Action, BkrepoRepository, State};
+use ferry_model::plan::{Action, BkrepoRepository, Desired, State};
 use ferry_model::report::Failed;
-use ferry_transfer::{Bkrepo, BkrepoProblem, NewRepository, RepositoryInfo};
+use ferry_transfer::{Bkrepo, BkrepoProblem, Created, NewRepository, RepositoryInfo};
 
 use super::bkrepo_project::{may_not_make, not_made, patiently};
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Maker, Manage, Mine, Undone};
 use crate::bkrepo::{explained, problem, reason};
 use crate::context::{Context, Manner};
 
@@ -67,7 +67,11 @@ impl Manage for BkrepoRepository {
         }
     }
 
-    async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
+    async fn apply(&self, context: &Context, action: Action, task: &Task) -> Result<(), Failed> {
+        self.make(context, action, task).await.map(drop)
+    }
+
+    async fn make(&self, context: &Context, _action: Action, _task: &Task) -> Result<Maker, Failed> {
         let bkrepo = context.bkrepo_at(&self.bkrepo, Manner::Brief).await?;
         let wait = patiently(
             self.patience,
@@ -75,7 +79,7 @@ impl Manage for BkrepoRepository {
             |found| found.is_some() || self.create,
         );
         if wait.await?.is_some() {
-            return Ok(());
+            return Ok(Maker::Untold);
         }
         if !self.create {
             return Err(not_made(&format!("the repository {}", self.repository), self.patience));
@@ -83,7 +87,11 @@ impl Manage for BkrepoRepository {
         let bkrepo = context.bkrepo_at(&self.bkrepo, Manner::Patient).await?;
         let (kind, public) = (self.format.to_string(), self.public);
         let new = NewRepository { repository: &self.repository, kind: &kind, public, description: "" };
-        bkrepo.create_repository(&new).await.map(drop).map_err(|error| may_not_make(context, &error))
+        match bkrepo.create_repository(&new).await {
+            Ok(Created::Made) => Ok(Maker::Step),
+            Ok(Created::Existed) => Ok(Maker::Untold),
+            Err(error) => Err(may_not_make(context, &error)),
+        }
     }
 
     async fn undo(
@@ -91,12 +99,23 @@ impl Manage for BkrepoRepository {
         context: &Context,
         before: &Before,
         _kept: &Kept,
-        _mine: &Mine,
+        mine: &Mine,
     ) -> Result<Undone, Failed> {
         if before.state != State::Absent || !self.create {
             return Ok(Undone::Restored);
         }
         let bkrepo = context.bkrepo_at(&self.bkrepo, Manner::Patient).await?;
+        // PaaS makes the same ones, and puts its own into them later.
+        if !mine.made.contains(&Desired::BkrepoRepository(self.clone()).id()) {
+            let is_there = find(self, context, &bkrepo).await?.is_some();
+            let left = || {
+                format!(
+                    "the repository {} stays in bkrepo: it is not known to be this run's",
+                    self.repository
+                )
+            };
+            return Ok(if is_there { Undone::Left(left()) } else { Undone::Restored });
+        }
         match bkrepo.delete_repository(&self.repository).await {
             Ok(_) => Ok(Undone::Restored),
             Err(error) if problem(&error) == Some(BkrepoProblem::NotEmpty) => Ok(Undone::Left(format!(

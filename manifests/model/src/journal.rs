@@ -41,6 +41,11 @@ pub enum JournalEvent {
         /// What its undo needs.
         before: Before,
     },
+    /// A step has made what others may make meanwhile, and was told that it was not there: taking the step back removes it.
+    Made {
+        /// Which.
+        step: StepId,
+    },
     /// A step is done.
     Done {
         /// Which.
