@@ -383,6 +383,21 @@ fn the_layout_that_the_guides_loop_leaves_is_known_and_mended() -> Result<()> {
     Ok(())
 }
 
+/// The wrong place of one file is a folder in the right place of another.
+#[test]
+fn mending_one_file_does_not_remove_another() -> Result<()> {
+    for release in RELEASES {
+        let (outer, inner) = (b"outer".to_vec(), b"inner".to_vec());
+        let files = [("common/v7/stdlib.sh", outer.clone()), ("v7/stdlib.sh", inner)];
+        let ground = Ground::new(after_paas(release), &files, "  repair: true\n")?;
+        ground.server.put_raw(PROJECT, ASSETS, "/v7/stdlib.sh/stdlib.sh", &outer)?;
+        ground.apply().succeed()?;
+        ground.expect_all()?;
+        ground.apply().succeed()?.prints("nothing to do")?;
+    }
+    Ok(())
+}
+
 #[test]
 fn what_passes_is_survived() -> Result<()> {
     let faults = [

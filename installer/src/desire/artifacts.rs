@@ -172,10 +172,14 @@ fn refuse_files_as_folders(places: &BTreeMap<Place, &File>) -> Result<(), Error>
 fn misplaced(place: &Place, places: &BTreeMap<Place, &File>) -> Option<String> {
     let (_, rest) = place.path.strip_prefix('/')?.split_once('/')?;
     let name = rest.rsplit('/').next()?;
-    let path = format!("/{rest}/{name}");
-    let wrong = Place { repository: place.repository.clone(), path };
-    // Another file may belong just there.
-    (!places.contains_key(&wrong)).then_some(wrong.path)
+    let at = |path: String| Place { repository: place.repository.clone(), path };
+    // Another file may belong where that folder is, or in it, just there for example: then it is none of the loop's.
+    let is_place = places.contains_key(&at(format!("/{rest}")));
+    let inside = at(format!("/{rest}/"));
+    let next = places.range(&inside..).next();
+    let is_parent = next
+        .is_some_and(|(next, _)| next.repository == inside.repository && next.path.starts_with(&inside.path));
+    (!is_place && !is_parent).then(|| format!("/{rest}/{name}"))
 }
 
 fn reason(file: &File, place: &Place) -> String {

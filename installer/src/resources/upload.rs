@@ -298,6 +298,10 @@ impl Bring for Upload {
         let Some((folder, _)) = copy.rsplit_once('/').filter(|(folder, _)| !folder.is_empty()) else {
             return Ok(());
         };
+        // Meanwhile it may be a file, which somebody wants just there.
+        if !bkrepo.node(&self.repository, folder).await?.is_some_and(|node| node.folder) {
+            return Ok(());
+        }
         match bkrepo.delete(&self.repository, folder).await {
             Err(error) if bkrepo::problem(&error) != Some(BkrepoProblem::NotEmpty) => Err(error),
             _ => Ok(()),

@@ -129,6 +129,15 @@ fn where_the_guides_loop_puts_files() {
     assert_eq!(uploads(&["buildpacks/x.tar"]), [Some("/x.tar/x.tar".to_owned())]);
     assert_eq!(uploads(&["x.tar"]), [None]);
     assert_eq!(uploads(&["a/x", "x/x"]), [None, None], "/x/x is where another file belongs");
+    let own = Some("/y/x/x".to_owned());
+    assert_eq!(uploads(&["a/x", "x"]), [None, None], "/x is where another file belongs");
+    assert_eq!(uploads(&["a/y/x", "y/x"]), [None, Some("/x/x".to_owned())], "so is /y/x");
+    assert_eq!(
+        uploads(&["a/y/x", "y/x/z/f"]),
+        [None, Some("/x/z/f/f".to_owned())],
+        "/y/x is a folder of another's"
+    );
+    assert_eq!(uploads(&["a/y/x", "y/x.d", "y/w"])[0], own, "these only begin alike");
 }
 
 #[test]
