@@ -9,7 +9,7 @@ use super::secret::{Login, SecretSource};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "BkrepoMapping")]
 pub struct Bkrepo {
-    /// Its URL, without `/` at its end: `http://bkrepo.bkce7.example.com`.
+    /// Its URL, without `/` or `/generic` at its end: `http://bkrepo.bkce7.example.com`.
     pub url: String,
     /// Who uploads.
     pub access: Access,
@@ -171,7 +171,7 @@ impl TryFrom<BkrepoMapping> for Bkrepo {
             _ => return Err("`login`, `platform` and `paasSecret` exclude each other".to_owned()),
         };
         Ok(Self {
-            url: mapping.url.trim_end_matches('/').to_owned(),
+            url: gateway(&mapping.url).to_owned(),
             access,
             create: mapping.create,
             patience: mapping.patience,
@@ -192,6 +192,12 @@ impl schemars::JsonSchema for Bkrepo {
     }
 }
 
+/// The URL below which all of bkrepo's services are. The deployment guide's tool wants that of the one for files.
+fn gateway(url: &str) -> &str {
+    let url = url.trim_end_matches('/');
+    url.strip_suffix("/generic").unwrap_or(url).trim_end_matches('/')
+}
+
 fn yes() -> bool {
     true
 }
@@ -210,4 +216,25 @@ fn secret_name() -> String {
 
 fn secret_key() -> String {
     "BLOBSTORE_BKREPO_CONFIG".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bkrepo_is_one_url() {
+        for (written, meant) in [
+            ("http://b.corp", "http://b.corp"),
+            ("http://b.corp/", "http://b.corp"),
+            ("http://b.corp/generic", "http://b.corp"),
+            ("http://b.corp/generic/", "http://b.corp"),
+            ("https://b.corp/repo/generic//", "https://b.corp/repo"),
+            ("http://b.corp/mygeneric", "http://b.corp/mygeneric"),
+            ("http://b.corp/generic/more", "http://b.corp/generic/more"),
+        ] {
+            let bkrepo: Bkrepo = serde_json::from_value(serde_json::json!({ "url": written })).unwrap();
+            assert_eq!(bkrepo.url, meant, "{written}");
+        }
+    }
 }
