@@ -26,6 +26,8 @@ pub struct Context {
     pub clusters: cluster::Clusters,
     /// The site's bkrepo.
     pub(crate) bkrepos: crate::bkrepo::Connections,
+    /// Helm repositories that charts go to.
+    pub(crate) helm: crate::helm::Connections,
     /// Told what happens.
     pub events: Events,
     /// Commands on nodes.
@@ -50,10 +52,20 @@ impl Context {
     pub fn new(site: SiteFile, bundle: Option<Bundle>, options: Options, events: Events) -> Self {
         let cluster = cluster::Target::of(&site);
         let secrets = Secrets::new(site.folder(), cluster);
-        let (clusters, bkrepos) = (cluster::Clusters::default(), crate::bkrepo::Connections::default());
         let fleet = crate::fleet::Fleet::new(&site.state_folder());
-        let (previous, clients) = (crate::resources::Previous::default(), Mutex::default());
-        Self { bundle, site, secrets, clusters, bkrepos, events, fleet, previous, options, clients }
+        Self {
+            bundle,
+            site,
+            secrets,
+            clusters: cluster::Clusters::default(),
+            bkrepos: crate::bkrepo::Connections::default(),
+            helm: crate::helm::Connections::default(),
+            events,
+            fleet,
+            previous: crate::resources::Previous::default(),
+            options,
+            clients: Mutex::default(),
+        }
     }
 
     /// The bundle, for resources that come out of one.
@@ -71,8 +83,7 @@ impl Context {
 
     /// A client for the site's registry, which trusts its authority as that is now.
     pub async fn client(&self, manner: Manner) -> Result<Client, Failed> {
-        let authority =
-            self.site.authority().and_then(|path| std::fs::read(path).ok()).map(|text| Digest::of(&text));
+        let authority = self.authority();
         let known = self.lock().iter().find(|known| (known.0, known.1) == (manner, authority)).cloned();
         if let Some((_, _, client)) = known {
             return Ok(client);
@@ -96,6 +107,11 @@ impl Context {
         let client = Client::new(options).map_err(|error| Failed::new(&error))?;
         self.lock().push((manner, authority, client.clone()));
         Ok(client)
+    }
+
+    /// The authority of the site's registry, as it is now.
+    pub(crate) fn authority(&self) -> Option<Digest> {
+        self.site.authority().and_then(|path| std::fs::read(path).ok()).map(|text| Digest::of(&text))
     }
 
     /// Transfers at once.

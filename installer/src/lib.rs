@@ -20,6 +20,7 @@ pub mod desire;
 mod error;
 pub mod export;
 pub mod fleet;
+mod helm;
 pub mod htpasswd;
 mod images;
 pub mod journal;

@@ -155,6 +155,22 @@ fn another_chart_under_the_same_version_stays_unless_told() -> Result<()> {
     Ok(())
 }
 
+/// Where ChartMuseum's interface is stands in its index, which may have tens of megabytes.
+#[test]
+fn the_index_is_not_read_for_each_chart() -> Result<()> {
+    let ground = Ground::new(2)?;
+    ensure!(ground.sample.corpus.charts.len() > 1, "one chart tells nothing");
+    let read =
+        || ground.museum.requests().iter().filter(|(_, path, _)| path.ends_with("/index.yaml")).count();
+    ground.sample.workspace.installer().args(["plan", "bundle"]).succeed()?;
+    ensure!(read() == 1, "{:?}", ground.museum.requests());
+    let applied = ground.apply()?;
+    ensure!(applied.code == Some(0), "{applied}");
+    // Once for looks, which are brief, and once for uploads, which are patient.
+    ensure!(read() == 1 + 2, "{:?}", ground.museum.requests());
+    Ok(())
+}
+
 #[test]
 fn a_refused_login_is_said() -> Result<()> {
     let ground = Ground::new(2)?;

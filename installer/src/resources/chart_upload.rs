@@ -6,10 +6,9 @@ use bytes::Bytes;
 use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::Before;
-use ferry_model::plan::{Action, ChartUpload, HelmApi, State};
+use ferry_model::plan::{Action, ChartUpload, State};
 use ferry_model::report::Failed;
-use ferry_model::site::{HelmPlace, HelmRepository as Place};
-use ferry_transfer::{ChartArchive, HelmRepository, Login, Overwrite};
+use ferry_transfer::{ChartArchive, Overwrite};
 
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::{Context, Manner};
@@ -57,7 +56,7 @@ impl Manage for ChartUpload {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        let found = match self.repository(context, Manner::Brief).await {
+        let found = match context.helm_repository(self, Manner::Brief).await {
             Ok(repository) => {
                 repository.chart(&self.name, &self.version).await.map_err(|error| Failed::new(&error))
             }
@@ -84,7 +83,7 @@ impl Manage for ChartUpload {
             provenance,
             overwrite: if self.overwrite { Overwrite::Yes } else { Overwrite::No },
         };
-        let repository = self.repository(context, Manner::Patient).await?;
+        let repository = context.helm_repository(self, Manner::Patient).await?;
         repository.upload_chart(&archive, task).await.map(drop).map_err(|error| Failed::new(&error))
     }
 
@@ -104,7 +103,7 @@ impl Manage for ChartUpload {
                 "chart {name} {version} of {place} replaced another, which is not kept"
             )));
         }
-        let repository = self.repository(context, Manner::Patient).await?;
+        let repository = context.helm_repository(self, Manner::Patient).await?;
         let found = repository.chart(name, version).await.map_err(|error| Failed::new(&error))?;
         if found.is_some_and(|digest| digest != self.archive) {
             return Ok(Undone::Left(format!(
@@ -114,55 +113,4 @@ impl Manage for ChartUpload {
         repository.delete_chart(name, version).await.map_err(|error| Failed::new(&error))?;
         Ok(Undone::Restored)
     }
-}
-
-/// Where a chart goes.
-trait Repository {
-    async fn repository(&self, context: &Context, manner: Manner) -> Result<HelmRepository, Failed>;
-}
-
-impl Repository for ChartUpload {
-    async fn repository(&self, context: &Context, manner: Manner) -> Result<HelmRepository, Failed> {
-        let places = &context.site.site.charts.repositories;
-        match self.api {
-            HelmApi::Bkrepo => {
-                let is_it = |place: &&Place| match &place.place {
-                    HelmPlace::Bkrepo(name) => self.repository.ends_with(&format!("/{name}")),
-                    HelmPlace::ChartMuseum { .. } => false,
-                };
-                match places.iter().find(is_it).map(|place| &place.place) {
-                    Some(HelmPlace::Bkrepo(name)) => {
-                        let bkrepo = context.bkrepo(manner).await?;
-                        bkrepo.helm_repository(name).map_err(|error| Failed::new(&error))
-                    }
-                    _ => Err(gone(&self.repository)),
-                }
-            }
-            HelmApi::ChartMuseum => {
-                let login = places.iter().find_map(|place| match &place.place {
-                    HelmPlace::ChartMuseum { url, login } if *url == self.repository => Some(login),
-                    _ => None,
-                });
-                let login = match login.ok_or_else(|| gone(&self.repository))? {
-                    Some(login) => {
-                        let password = context.secrets.get(&login.password).await?;
-                        Some(Login { user: login.user.clone(), password: password.reveal().to_owned() })
-                    }
-                    None => None,
-                };
-                let client = context.client(manner).await?;
-                client
-                    .helm_repository(&self.repository, HelmApi::ChartMuseum, login.as_ref())
-                    .map_err(|error| Failed::new(&error))
-            }
-        }
-    }
-}
-
-fn gone(repository: &str) -> Failed {
-    Failed::because(
-        Class::Input,
-        format!("the site file no longer names {repository} under `charts.repositories`"),
-    )
-    .hint("put it back: who logs in there is said nowhere else")
 }

@@ -2,7 +2,8 @@
 //! bkrepo's, which differs in its paths alone.
 //!
 //! What is there is read from `index.yaml`, once for all charts: it is what helm goes by. One chart is asked for at the
-//! interface, which knows it before the index does.
+//! interface, which knows it before the index does. Where that interface is, a plain ChartMuseum says in its index: it is read once for
+//! as long as there are clones of one [`HelmRepository`].
 
 mod error;
 mod form;
@@ -45,7 +46,7 @@ const CONFIRM: [Duration; 7] = [
 /// What charts are found by.
 const INDEX: &str = "index.yaml";
 /// The most that an index may take: large ones have tens of megabytes.
-const MOST_INDEX: u64 = 128 << 20;
+const MOST_INDEX: u64 = 64 << 20;
 /// The most that any other answer may take.
 const MOST: u64 = 4 << 20;
 
@@ -134,14 +135,22 @@ impl HelmRepository {
 
     /// All charts that helm would find, from `index.yaml`.
     pub async fn charts(&self) -> Result<Charts, Error> {
-        let url = self.url(&self.path("/index.yaml"));
-        let explain = |status, body: &[u8]| self.explain(INDEX, status, body);
-        let call = self.call(Method::GET, url.clone(), &explain);
-        let (_, text) = self.0.client.request_bytes(&call, MOST_INDEX).await?;
-        let (charts, context) = index::parse(&text)
-            .map_err(|reason| self.error(INDEX, 200, HelmRepositoryProblem::NotARepository, reason))?;
+        let (charts, context) = self.read_index(index::parse).await?;
         let _ = self.0.context.set(context);
         Ok(charts)
+    }
+
+    /// Finds out where its interface is, for all that is asked through this one and its clones.
+    pub async fn open(&self) -> Result<(), Error> {
+        self.upload_url().await.map(drop)
+    }
+
+    async fn read_index<T>(&self, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T, Error> {
+        let url = self.url(&self.path("/index.yaml"));
+        let explain = |status, body: &[u8]| self.explain(INDEX, status, body);
+        let call = self.call(Method::GET, url, &explain);
+        let (_, text) = self.0.client.request_bytes(&call, MOST_INDEX).await?;
+        parse(&text).map_err(|reason| self.error(INDEX, 200, HelmRepositoryProblem::NotARepository, reason))
     }
 
     /// The digest of one chart's version, if it is there.
@@ -265,13 +274,12 @@ impl HelmRepository {
             HelmApi::ChartMuseum => match path.split_once("/chartrepo/") {
                 Some((before, project)) => format!("{before}/api/chartrepo/{project}/charts"),
                 None => {
-                    if self.0.context.get().is_none() {
-                        self.charts().await?;
-                    }
-                    let context = self.0.context.get().map_or("", String::as_str);
-                    let below =
-                        path.strip_prefix(context).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-                    let (context, rest) = below.map_or(("", path), |rest| (context, rest));
+                    let context = self.0.context.get_or_try_init(|| self.read_index(index::parse_context));
+                    let context = context.await?;
+                    let below = path
+                        .strip_prefix(context.as_str())
+                        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+                    let (context, rest) = below.map_or(("", path), |rest| (context.as_str(), rest));
                     format!("{context}/api{}/charts", rest.trim_end_matches('/'))
                 }
             },

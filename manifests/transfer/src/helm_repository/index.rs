@@ -1,9 +1,11 @@
 //! What a helm repository says of its charts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ferry_model::Digest;
-use serde::Deserialize;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The charts of a repository: by name, by version, the archive's digest where the index says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,23 +30,23 @@ impl Charts {
     }
 }
 
-/// An index. Only what tells charts apart is read.
+/// The most versions that are read: the largest public repositories have some ten thousand.
+const MOST_VERSIONS: usize = 1_000_000;
+
+/// An index. Only what tells charts apart is read, and only `E` of its entries is kept.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Index {
+struct Index<E> {
     #[serde(default)]
     api_version: Option<String>,
-    #[serde(default)]
-    entries: Option<BTreeMap<String, Option<Vec<Version>>>>,
+    #[serde(default = "none")]
+    entries: Option<E>,
     #[serde(default)]
     server_info: Option<ServerInfo>,
 }
 
-#[derive(Deserialize)]
-struct Version {
-    version: String,
-    #[serde(default)]
-    digest: Option<String>,
+fn none<T>() -> Option<T> {
+    None
 }
 
 /// What ChartMuseum adds for `helm cm-push`.
@@ -55,31 +57,99 @@ struct ServerInfo {
     context_path: Option<String>,
 }
 
+/// Charts by name, read one version after the other, so that a text which has nothing but versions takes no more than its limit.
+struct Entries<const MOST: usize>(Charts);
+
+impl<'de, const MOST: usize> Deserialize<'de> for Entries<MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfAll<const MOST: usize>;
+        impl<'de, const MOST: usize> Visitor<'de> for OfAll<MOST> {
+            type Value = Entries<MOST>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("charts, each with its versions")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut charts, mut left) = (BTreeMap::new(), MOST);
+                while let Some(name) = map.next_key::<String>()? {
+                    charts.insert(name, map.next_value_seed(Versions { left: &mut left })?);
+                }
+                Ok(Entries(Charts(charts)))
+            }
+        }
+        deserializer.deserialize_map(OfAll)
+    }
+}
+
+/// The versions of one chart; of all charts together, so many more may come.
+struct Versions<'a> {
+    left: &'a mut usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Versions<'_> {
+    type Value = BTreeMap<String, Option<Digest>>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Versions<'_> {
+    type Value = BTreeMap<String, Option<Digest>>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of versions")
+    }
+    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(BTreeMap::new())
+    }
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(BTreeMap::new())
+    }
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: String,
+            #[serde(default)]
+            digest: Option<String>,
+        }
+        let mut versions = BTreeMap::new();
+        while let Some(Version { version, digest }) = list.next_element()? {
+            *self.left = self.left.checked_sub(1).ok_or_else(|| {
+                de::Error::custom(format_args!("it lists more than {MOST_VERSIONS} versions of charts"))
+            })?;
+            versions.insert(version, digest.as_deref().and_then(read_digest));
+        }
+        Ok(versions)
+    }
+}
+
 /// Reads `index.yaml`: the charts, and ChartMuseum's context path.
 pub(super) fn parse(text: &[u8]) -> Result<(Charts, String), String> {
+    let (entries, context) = read::<Entries<MOST_VERSIONS>>(text)?;
+    Ok((entries.map(|entries| entries.0).unwrap_or_default(), context))
+}
+
+/// Reads only ChartMuseum's context path. Keeps nothing of the charts.
+pub(super) fn parse_context(text: &[u8]) -> Result<String, String> {
+    read::<IgnoredAny>(text).map(|(_, context)| context)
+}
+
+fn read<E: DeserializeOwned>(text: &[u8]) -> Result<(Option<E>, String), String> {
     let text = std::str::from_utf8(text).map_err(|_| "its index is not text".to_owned())?;
     // Indexes of large repositories go beyond the usual limits; the transfer has limited their size already.
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_reader_input_bytes: None, max_nodes: usize::MAX, max_events: usize::MAX, max_total_scalar_bytes: usize::MAX, max_merge_keys: usize::MAX, max_documents: 1, },
     };
-    let index: Index = serde_saphyr::from_str_with_options(text, options)
+    let index: Index<E> = serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| format!("its index cannot be read: {}", error.without_snippet()))?;
     if index.api_version.is_none() && index.entries.is_none() {
         return Err("its index is not one of a helm repository".to_owned());
     }
-    let charts = index.entries.unwrap_or_default().into_iter().map(|(name, versions)| {
-        let versions = versions.unwrap_or_default().into_iter();
-        (
-            name,
-            versions
-                .map(|Version { version, digest }| (version, digest.as_deref().and_then(read_digest)))
-                .collect(),
-        )
-    });
     let context = index.server_info.and_then(|info| info.context_path).unwrap_or_default();
     let context = context.trim_matches('/');
     let context = if context.is_empty() { String::new() } else { format!("/{context}") };
-    Ok((Charts(charts.collect()), context))
+    Ok((index.entries, context))
 }
 
 /// The digest in the description of one version. Harbor wraps it in `metadata`.
@@ -119,10 +189,24 @@ mod tests {
         assert_eq!(charts.find("other", "1.0.0"), None);
         assert_eq!(charts.iter().count(), 2);
         assert_eq!(context, "/v1");
+        assert_eq!(parse_context(text.as_bytes()).unwrap(), "/v1");
         assert!(parse(b"apiVersion: v1\nentries: {}\n").unwrap().0.is_empty());
         for bad in [&b"<html>"[..], b"a: [", b"\xff", b"{}", b""] {
             assert!(parse(bad).is_err(), "{bad:?}");
+            assert!(parse_context(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_index_of_nothing_but_versions_is_cut_short() {
+        let text = |count: usize| {
+            let versions: String = (0..count).map(|number| format!("- {{version: {number}}}\n")).collect();
+            format!("apiVersion: v1\nentries:\n  a:\n{versions}  b:\n{versions}")
+        };
+        assert_eq!(read::<Entries<6>>(text(3).as_bytes()).unwrap().0.unwrap().0.iter().count(), 6);
+        let error = read::<Entries<6>>(text(4).as_bytes()).map(drop).unwrap_err();
+        assert!(error.contains("versions of charts"), "{error}");
+        assert_eq!(parse_context(text(9).as_bytes()).unwrap(), "");
     }
 
     #[test]
