@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn an_index_of_nothing_but_versions_is_cut_short() {
         let text = |count: usize| {
-            let versions: String = (0..count).map(|number| format!("- {{version: {number}}}\n")).collect();
+            let versions: String = (0..count).map(|number| format!("  - {{version: {number}}}\n")).collect();
             format!("apiVersion: v1\nentries:\n  a:\n{versions}  b:\n{versions}")
         };
         assert_eq!(read::<Entries<6>>(text(3).as_bytes()).unwrap().0.unwrap().0.iter().count(), 6);
