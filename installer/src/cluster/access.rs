@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Target;
 use super::failure::{conflicts, explain};
-use super::kind::{Kind, root};
+use super::kind::{Kind, root, segment};
 
 /// What the cluster calls us where it notes who set a field.
 pub(crate) const MANAGER: &str = "ferry";
@@ -106,7 +106,7 @@ impl Cluster {
     /// The object, if it is there.
     pub(crate) async fn get(&self, place: &Place) -> Result<Option<Value>, Failed> {
         let kind = self.kind(place).await?;
-        let path = format!("{}/{}", kind.path(&place.namespace), place.name);
+        let path = format!("{}/{}", kind.path(&place.namespace), segment(&place.name));
         match self.ask(&path).await {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
@@ -174,7 +174,11 @@ impl Cluster {
         let kind = self.kind(&place).await?;
         let path = |force: Force| {
             let force = force == Force::Yes;
-            format!("{}/{}?fieldManager={MANAGER}&force={force}", kind.path(&place.namespace), place.name)
+            format!(
+                "{}/{}?fieldManager={MANAGER}&force={force}",
+                kind.path(&place.namespace),
+                segment(&place.name)
+            )
         };
         let change = |force| Change {
             method: Method::PATCH,
@@ -250,7 +254,7 @@ impl Cluster {
     }
 
     async fn path(&self, place: &Place) -> Result<String, Failed> {
-        Ok(format!("{}/{}", self.kind(place).await?.path(&place.namespace), place.name))
+        Ok(format!("{}/{}", self.kind(place).await?.path(&place.namespace), segment(&place.name)))
     }
 
     async fn kind(&self, place: &Place) -> Result<Kind, Failed> {

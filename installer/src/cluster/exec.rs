@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::kind::segment;
 use super::{Cluster, Kind, Place};
 
 /// Bytes of standard input in one message.
@@ -257,7 +258,8 @@ impl Pod {
         for stream in ["stdin", "stdout", "stderr"] {
             query.append_pair(stream, "true");
         }
-        format!("/api/v1/namespaces/{}/pods/{}/exec?{}", self.namespace, self.name, query.finish())
+        let (namespace, name) = (segment(&self.namespace), segment(&self.name));
+        format!("/api/v1/namespaces/{namespace}/pods/{name}/exec?{}", query.finish())
     }
 }
 

@@ -68,11 +68,26 @@ impl Kind {
     pub(crate) fn path(&self, namespace: &str) -> String {
         let root = root(&self.api_version);
         if self.namespaced && !namespace.is_empty() {
-            format!("{root}/namespaces/{namespace}/{}", self.plural)
+            format!("{root}/namespaces/{}/{}", segment(namespace), self.plural)
         } else {
             format!("{root}/{}", self.plural)
         }
     }
+}
+
+/// A name as one segment of a path, whatever is in it.
+pub(super) fn segment(name: &str) -> String {
+    let mut path = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'-' | b'_' | b'~' | b':' => path.push(char::from(byte)),
+            // Segments of dots lead elsewhere.
+            b'.' if name.bytes().any(|other| other != b'.') => path.push('.'),
+            byte if byte.is_ascii_alphanumeric() => path.push(char::from(byte)),
+            byte => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
 }
 
 /// The path that an API version is served below.
@@ -96,6 +111,9 @@ mod tests {
             "/apis/networking.k8s.io/v1/namespaces/a/ingresses"
         );
         assert_eq!(Kind::known("extensions/v1beta1", "Ingress"), None);
+        assert_eq!(path("v1", "Secret", "../a?b"), "/api/v1/namespaces/..%2Fa%3Fb/secrets");
+        assert_eq!(path("v1", "Secret", ".."), "/api/v1/namespaces/%2E%2E/secrets");
+        assert_eq!(segment("system:node-1.a_b"), "system:node-1.a_b");
     }
 
     #[test]

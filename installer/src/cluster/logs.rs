@@ -7,6 +7,7 @@ use futures_util::AsyncReadExt;
 use http::Request;
 use serde_json::Value;
 
+use super::kind::segment;
 use super::{Cluster, Kind, Place};
 
 /// A line that is longer comes in pieces.
@@ -43,7 +44,7 @@ impl Cluster {
             .append_pair("container", of.container)
             .append_pair("timestamps", "true")
             .finish();
-        let path = format!("/api/v1/namespaces/{}/pods/{pod}/log?{query}", of.namespace);
+        let path = format!("/api/v1/namespaces/{}/pods/{}/log?{query}", segment(of.namespace), segment(pod));
         let place = Place::core("Pod", of.namespace, pod);
         let action = format!("reading the log of {place}");
         let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);

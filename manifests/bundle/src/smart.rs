@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::Read;
 
 use ferry_model::failure::{Class, Failure};
+use serde::{Deserialize, Serialize};
 
 use crate::tarball::{self, Limits, Member, MemberKind, TarballError};
 
@@ -21,7 +22,8 @@ const MAX_DESCRIPTION: u64 = 1 << 20;
 const MAX_MARK: u64 = 4096;
 
 /// A SaaS package, as far as installing it needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Package {
     /// The application's code: `bk_itsm`.
     pub app_code: String,
@@ -36,7 +38,8 @@ pub struct Package {
 }
 
 /// What a package is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum PackageKind {
     /// Layers for the image that PaaS makes of each module (`.Version` says `slug-layers`).
     SlugImage,
@@ -47,7 +50,8 @@ pub enum PackageKind {
 }
 
 /// One module of an application.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Module {
     /// Its name: `default`.
     pub name: String,

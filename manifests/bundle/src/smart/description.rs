@@ -124,6 +124,9 @@ pub(super) fn parse(text: &str) -> Result<Described, String> {
     if !is_code(&app_code) {
         return Err(format!("`{}` is no application code", clip(&app_code)));
     }
+    if let Some(module) = modules.iter().find(|module| !is_module(&module.name)) {
+        return Err(format!("`{}` is no name of a module", clip(&module.name)));
+    }
     // It becomes the tag of the images that PaaS makes.
     if version.len() > 128 || !version.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c)) {
         return Err(format!("`{}` is no version", clip(&version)));
@@ -142,11 +145,19 @@ fn module(name: String, source_dir: Option<String>, language: Option<String>) ->
     Module { name, source_dir, language: language.map(|language| language.to_ascii_lowercase()) }
 }
 
-/// PaaS: `[a-z0-9-]` and `_` for the old codes, at most 20; longer ones exist.
+/// As PaaS checks codes of S-Mart packages (`AppIDSMartField`).
 fn is_code(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 64
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    (3..=20).contains(&text.len())
+        && text.chars().all(letter)
+        && !text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && !text.ends_with('-')
+}
+
+/// As PaaS checks names of modules (`ModuleNameField`). They become parts of namespaces and of repositories.
+fn is_module(text: &str) -> bool {
+    (1..=16).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
 }
 
 fn clip(text: &str) -> String {

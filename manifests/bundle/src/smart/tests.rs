@@ -78,7 +78,7 @@ fn form_one_and_a_single_module_are_read() {
     let first = "app_code: old_app\nversion: \"1.0\"\nlanguage: python\n";
     let package = read(&tar(&[("old_app/app_desc.yaml", first)])[..]).unwrap();
     assert_eq!((package.spec_version, package.app_code.as_str()), (1, "old_app"));
-    let single = "spec_version: 2\napp_version: \"1\"\napp: {bk_app_code: a}\nmodule: {language: go}\n";
+    let single = "spec_version: 2\napp_version: \"1\"\napp: {bk_app_code: app}\nmodule: {language: go}\n";
     let package = read(&tar(&[("app_desc.yaml", single)])[..]).unwrap();
     let only = Module { name: "default".into(), source_dir: String::new(), language: Some("go".into()) };
     assert_eq!(package.modules, [only]);
@@ -110,6 +110,15 @@ fn what_is_no_package_is_refused() {
         (description(&SECOND.replace("app_version: 2.10\n", "")), "version"),
         (description(&SECOND.replace("2.10", "../../x")), "no version"),
         (description(&SECOND.replace("bk_sops", "a/b")), "no application code"),
+        (description(&SECOND.replace("bk_sops", "b")), "no application code"),
+        (description(&SECOND.replace("bk_sops", "bk_sops-")), "no application code"),
+        (description(&SECOND.replace("bk_sops", "3_sops")), "no application code"),
+        (description(&SECOND.replace("bk_sops", "bk_sops_that_is_too_long")), "no application code"),
+        (description(&SECOND.replace("  api:", "  ../../kube-system/pods:")), "no name of a module"),
+        (description(&SECOND.replace("  api:", "  Api:")), "no name of a module"),
+        (description(&SECOND.replace("  api:", "  a234567890123456z:")), "no name of a module"),
+        (description(&SECOND.replace("  api:", "  \"\":")), "no name of a module"),
+        (description(&THIRD.replace("name: default", "name: a?b")), "no name of a module"),
         (description(&huge), "over the limit"),
         (description(&format!("{laughs}{SECOND}")), "app_desc.yaml"),
         (tar(&[("a/app_desc.yaml", SECOND), (".Version", &"x".repeat(5000))]), "over the limit"),
