@@ -5,12 +5,13 @@
 //! 2. [`use_file`] brings a file there, proves it, runs a command with it, and takes it away.
 //! 3. [`output::Output`] reads what a command said; exit codes alone say little here.
 //! 4. [`record`] keeps in the cluster what cannot be asked for later.
-//! 5. [`app`] looks at what runs of an application.
+//! 5. [`app`] looks at what runs of an application, and [`version`] tells newer from older.
 
 pub(crate) mod app;
 mod file;
 pub(crate) mod output;
 pub(crate) mod record;
+pub(crate) mod version;
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use ferry_model::failure::Class;
 use ferry_model::plan::Platform;
 use ferry_model::report::Failed;
 
-pub(crate) use file::{Blob, File, Wanted, use_file};
+pub(crate) use file::{Blob, Used, Wanted, put_file, remove_folder, use_file};
 
 use crate::cluster::{Cluster, Of, Pod, Target};
 use crate::context::Context;

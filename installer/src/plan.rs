@@ -58,7 +58,9 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
                     continue;
                 }
                 let number = StepId(u32::try_from(steps.len() + 1).unwrap_or(u32::MAX));
-                step_of.insert(id, number);
+                if !is_left(resource, &before) {
+                    step_of.insert(id, number);
+                }
                 let step = step(number, action, resource, &before, after);
                 emptied |= may_empty(&step);
                 steps.push(step);
@@ -105,6 +107,11 @@ fn may_empty(step: &Step) -> bool {
         Desired::Folder(_) | Desired::File(_) | Desired::Container(_) | Desired::Object(_) | Desired::App(_)
     );
     changes && is_of_registry
+}
+
+/// Whether a file of the bundle is left out because another lies in its place: that can do for what needs it.
+fn is_left(resource: &Resource, before: &State) -> bool {
+    matches!(resource.desired, Desired::Upload(_)) && resource.desired.refusal(before).is_some()
 }
 
 /// What to do with a resource that is like `before`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use ferry_tests::cluster::{FakeCluster, NAMESPACE, PaasFault, REDIS_PASSWORD};
 use ferry_tests::corpus::{Mark, gzip, smart_package_of};
 use ferry_tests::files::{Files, FilesSetup};
@@ -37,11 +37,16 @@ impl Ground {
 
     /// Builds the bundle with this version of bk_sops.
     fn build(&self, sops: &str, mark: Mark) -> Result<()> {
+        self.build_of(sops, mark, 2_000_000)
+    }
+
+    /// Builds it of a package of bk_sops with this much content.
+    fn build_of(&self, sops: &str, mark: Mark, size: usize) -> Result<()> {
         // Larger than what is kept of outputs and sent in one message.
         let form = mark.unwrap_or("source");
-        let (itsm, name) = (format!("itsm-{form}.tgz"), format!("sops-{sops}-{form}.tgz"));
+        let (itsm, name) = (format!("itsm-{form}.tgz"), format!("sops-{sops}-{size}-{form}.tgz"));
         self.files.add(&itsm, smart_package_of("bk_itsm", "2.6.6", mark, &[], 300_000));
-        self.files.add(&name, smart_package_of("bk_sops", sops, mark, &SOPS, 2_000_000));
+        self.files.add(&name, smart_package_of("bk_sops", sops, mark, &SOPS, size));
         for plugin in ["bkmonitorbeat.tgz", "gse_plugins_freq.tgz"] {
             self.workspace.write(&format!("plugins/{plugin}"), gzip(plugin.as_bytes()))?;
         }
@@ -227,6 +232,10 @@ fn a_newer_paas_is_asked_in_its_way() -> Result<()> {
     let paas = ground.cluster.paas();
     paas.fault(PaasFault::AppExists);
     paas.fault(PaasFault::NoRegions);
+    // What is there is not replaced unasked.
+    ground.apply().fail_with(1)?.says("PaaS did not take bk_sops 3.28.13")?.prints("overwrite: true")?;
+    ensure!(paas.count("smart_tool --overwrite") == 0 && paas.packages().is_empty());
+    ground.site("  redisPool: {}\n  plugins: true\n  saas: [{app: bk_itsm, overwrite: true}, {app: bk_sops, overwrite: true}]\n")?;
     ground.apply().succeed()?;
     ground.is_whole("3.28.13")?;
     ensure!(
@@ -278,6 +287,7 @@ fn redis_entries_that_cannot_be_counted_are_left_to_the_operator() -> Result<()>
     let ground = Ground::new()?;
     let paas = ground.cluster.paas();
     ground.site("  redisPool: {}\n")?;
+    say_redis(&ground, 0)?;
     paas.fault(PaasFault::NoShell);
     paas.fault(PaasFault::RedisDies(4));
     ground.apply().fail_with(1)?;
@@ -291,11 +301,173 @@ fn redis_entries_that_cannot_be_counted_are_left_to_the_operator() -> Result<()>
     }
     ensure!(paas.redis().len() == 4, "{}", paas.redis().len());
     // He adds the rest by hand, and says so as he was told to.
-    let text = r#"{"entries":10,"server":"bk-redis-master.blueking.svc.cluster.local:6379","stage":"done"}"#;
-    let record = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ferry-installer", "namespace": NAMESPACE},
-        "data": {"redis-entries.0shared": text}});
-    ground.cluster.apply_as("kubectl", &record)?;
+    say_redis(&ground, 10)?;
     ground.apply().succeed()?.prints("nothing to do")?;
+    Ok(())
+}
+
+/// What the operator records as he is told.
+fn say_redis(ground: &Ground, entries: u32) -> Result<()> {
+    let text = json!({"entries": entries, "server": "bk-redis-master.blueking.svc.cluster.local:6379", "stage": "done"});
+    let record = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ferry-installer", "namespace": NAMESPACE},
+        "data": {"redis-entries.0shared": text.to_string()}});
+    ground.cluster.apply_as("kubectl", &record).map(drop).map_err(|error| anyhow!("{error:?}"))
+}
+
+#[test]
+fn a_pool_that_somebody_else_filled_is_not_filled_again() -> Result<()> {
+    let ground = Ground::new()?;
+    let paas = ground.cluster.paas();
+    ground.site("  redisPool: {}\n")?;
+    paas.add_redis(10);
+    paas.fault(PaasFault::NoShell);
+    for _ in 0..2 {
+        let refused = ground.apply().fail_with(1)?;
+        refused
+            .says("PaaS does not say how many Redis entries of plan 0shared there are")?
+            .prints("patch configmap ferry-installer")?;
+        ensure!(paas.redis().len() == 10, "{}", paas.redis().len());
+    }
+    // That nobody could ask is no answer either.
+    paas.heal();
+    paas.fault(PaasFault::ShellBreaksOff);
+    let failed = ground.apply().run()?;
+    failed.says("broke off")?;
+    ensure!(failed.code != Some(0) && paas.redis().len() == 10, "{failed}");
+    paas.heal();
+    paas.fault(PaasFault::NoShell);
+    say_redis(&ground, 10)?;
+    ground.apply().succeed()?.prints("nothing to do")?;
+    // More are wanted: those that are missing are added.
+    ground.site("  redisPool: {entries: 20}\n")?;
+    ground.apply().succeed()?;
+    ensure!(paas.redis().len() == 20, "{}", paas.redis().len());
+    paas.heal();
+    ground.apply().succeed()?.prints("nothing to do")?;
+    Ok(())
+}
+
+#[test]
+fn redis_entries_that_were_plainly_refused_leave_no_doubt() -> Result<()> {
+    let ground = Ground::new()?;
+    let paas = ground.cluster.paas();
+    ground.site("  redisPool: {}\n")?;
+    paas.fault(PaasFault::NoRedis);
+    ground.apply().fail_with(1)?.says("PaaS did not take the Redis entries")?;
+    ensure!(ground.record().get("redis-entries.0shared").is_none(), "{}", ground.record());
+    // A password that nobody has is no reason for doubt.
+    paas.heal();
+    ground.site("  redisPool: {password: {env: FERRY_NO_SUCH_PASSWORD}}\n")?;
+    ground.apply().fail_with(1)?;
+    ensure!(ground.record().get("redis-entries.0shared").is_none(), "{}", ground.record());
+    ground.site("  redisPool: {}\n")?;
+    ground.apply().succeed()?;
+    ensure!(paas.redis().len() == 10, "{}", paas.redis().len());
+    Ok(())
+}
+
+#[test]
+fn other_content_of_the_same_version_is_deployed() -> Result<()> {
+    let ground = Ground::new()?;
+    ground.site("  saas: [{app: bk_sops}]\n")?;
+    ground.apply().succeed()?;
+    ground.build_of("3.28.13", IMAGE, 1_900_000)?;
+    ground
+        .run(&["plan", "bundle"])
+        .succeed()?
+        .prints("give PaaS the SaaS bk_sops (3.28.13) again, with other content")?;
+    let paas = ground.cluster.paas();
+    paas.forget_commands();
+    paas.slow_down(Duration::from_millis(700));
+    // Killed between the package and its modules, it still knows.
+    ground.kill_at("deploy_bkapp --app-code bk_sops --module default")?;
+    paas.slow_down(Duration::ZERO);
+    paas.forget_commands();
+    ground.apply().succeed()?;
+    for module in ["default", "api", "callback", "pipeline"] {
+        let count = paas.count(&format!("deploy_bkapp --app-code bk_sops --module {module} "));
+        ensure!(count >= 1, "{module}: {:?}", paas.commands());
+    }
+    ensure!(paas.count("smart_tool") == 0, "{:?}", paas.commands());
+    ground.apply().succeed()?.prints("nothing to do")?;
+    Ok(())
+}
+
+#[test]
+fn a_newer_version_stays_unless_it_is_to_be_replaced() -> Result<()> {
+    let ground = Ground::new()?;
+    ground.site("  saas: [{app: bk_sops}]\n")?;
+    ground.apply().succeed()?;
+    let image = |version: &str| format!("docker.bkce7.example.com/bkpaas/docker/bk_sops/default:{version}");
+    // Somebody has it upgraded in the Developer Center.
+    ground.cluster.deploy("bk_sops", "default", &image("3.29.0"));
+    let newer = "bk_sops 3.29.0 is there, which is newer than the bundle's";
+    ground.run(&["plan", "bundle"]).succeed()?.prints(newer)?;
+    let paas = ground.cluster.paas();
+    paas.forget_commands();
+    ground.apply().fail_with(1)?.says(newer)?.prints("overwrite: true")?;
+    ensure!(paas.count("deploy_bkapp") == 0 && paas.count("smart_tool") == 0, "{:?}", paas.commands());
+    // An older package is not even given to PaaS: its description would take the newer one's place.
+    ground.build("3.28.14", IMAGE)?;
+    ground.apply().fail_with(1)?.says(newer)?;
+    ensure!(paas.count("smart_tool") == 0, "{:?}", paas.commands());
+    ground.build("3.28.13", IMAGE)?;
+    ground.site("  saas: [{app: bk_sops, overwrite: true}]\n")?;
+    ground
+        .run(&["plan", "bundle"])
+        .succeed()?
+        .prints("deploy module default of bk_sops anew (image:3.29.0 → image:3.28.13 in prod)")?;
+    ground.apply().succeed()?;
+    ensure!(ground.image("bk_sops", "default") == Some(image("3.28.13")));
+    Ok(())
+}
+
+#[test]
+fn what_somebody_else_deployed_since_is_not_taken_back() -> Result<()> {
+    let ground = Ground::new()?;
+    ground.site("  saas: [{app: bk_sops, modules: [default, api]}]\n")?;
+    ground.apply().succeed()?;
+    ground.build("3.28.14", IMAGE)?;
+    let paas = ground.cluster.paas();
+    paas.slow_down(Duration::from_millis(700));
+    paas.forget_commands();
+    ground.kill_at("deploy_bkapp --app-code bk_sops --module api")?;
+    // PaaS goes on, and comes to its end.
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !ground.image("bk_sops", "api").is_some_and(|image| image.ends_with(":3.28.14")) {
+        ensure!(Instant::now() < limit, "it was never deployed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    paas.slow_down(Duration::ZERO);
+    let newer = "docker.bkce7.example.com/bkpaas/docker/bk_sops/api:3.28.15";
+    ground.cluster.deploy("bk_sops", "api", newer);
+    let taken_back = ground.run(&["rollback"]).run()?;
+    taken_back.prints("module api of bk_sops is image:3.28.15 in prod by now")?;
+    ensure!(ground.image("bk_sops", "api").as_deref() == Some(newer));
+    let default = ground.image("bk_sops", "default").unwrap_or_default();
+    ensure!(default.ends_with(":3.28.13"), "{default}");
+    Ok(())
+}
+
+#[test]
+fn packages_are_read_once() -> Result<()> {
+    let ground = Ground::new()?;
+    ground.run(&["plan", "bundle"]).succeed()?;
+    let kept = ground.workspace.path("site.ferry/packages.json");
+    let text = fs::read_to_string(&kept)?;
+    // What is kept counts, so nothing was read.
+    fs::write(&kept, text.replace("3.28.13", "3.28.99"))?;
+    let refused = ground.run(&["plan", "bundle"]).run()?;
+    refused.says("bk_sops 3.28.99 by its own description")?;
+    for broken in [
+        &text[..text.len() / 2],
+        "",
+        &text.replace("\"rules\":1", "\"rules\":0").replace("3.28.13", "3.28.99"),
+    ] {
+        fs::write(&kept, broken)?;
+        ground.run(&["plan", "bundle"]).succeed()?;
+        ensure!(fs::read_to_string(&kept)? == text);
+    }
     Ok(())
 }
 
@@ -308,7 +480,8 @@ fn a_new_version_takes_the_place_of_the_old_and_back() -> Result<()> {
     ground
         .run(&["plan", "bundle"])
         .succeed()?
-        .prints("give PaaS a new version of the SaaS bk_sops (3.28.14)")?;
+        .prints("give PaaS another version of the SaaS bk_sops (3.28.13 → 3.28.14)")?
+        .prints("deploy module api of bk_sops anew (image:3.28.13 → image:3.28.14 in prod)")?;
     ground.apply().succeed()?;
     ground.is_whole("3.28.14")?;
     let commands = ground.cluster.paas().commands();
@@ -316,6 +489,11 @@ fn a_new_version_takes_the_place_of_the_old_and_back() -> Result<()> {
 
     let taken_back = ground.run(&["rollback"]).run()?;
     taken_back.prints("PaaS keeps bk_sops 3.28.14 beside 3.28.13")?;
+    ground.is_whole("3.28.13")?;
+
+    // What was taken back is in nobody's way.
+    ground.build("3.28.13", IMAGE)?;
+    ground.apply().succeed()?;
     ground.is_whole("3.28.13")
 }
 
@@ -378,6 +556,19 @@ fn variables_are_imported_before_and_stay_secret() -> Result<()> {
     refused.says("PaaS did not take the variables for module default of bk_sops")?;
     ensure!(!refused.stderr.contains("hunter2secret"), "{refused}");
     paas.heal();
+    let key = "env_variables:\n- key: KEY\n  value: |\n    -----BEGIN KEY-----\n    bGluZSBvbmU\n  environment_name: _global_\n";
+    ground.workspace.write("sops.yaml", key)?;
+    paas.fault(PaasFault::Variables);
+    let refused = ground.apply().fail_with(1)?;
+    ensure!(!refused.stderr.contains("bGluZSBvbmU") && !refused.stdout.contains("bGluZSBvbmU"), "{refused}");
+    ground.workspace.write("sops.yaml", text("hunter2secret"))?;
+    // A build may print them.
+    paas.heal();
+    paas.fault(PaasFault::Deploy("npm login --_auth hunter2secret".into()));
+    let failed = ground.apply().fail_with(1)?;
+    failed.says("npm login --_auth …")?;
+    ensure!(!failed.stderr.contains("hunter2secret") && !failed.stdout.contains("hunter2secret"), "{failed}");
+    paas.heal();
     ground.apply().succeed()?;
     ensure!(paas.variables("bk_sops/default") == Some(text("hunter2secret")));
     ground.apply().succeed()?.prints("nothing to do")?;
@@ -416,7 +607,11 @@ fn plugins_that_are_none_are_told() -> Result<()> {
     let _ = fs::remove_file(ground.workspace.path("bundle"));
     ground.workspace.lock_and_build()?;
     ground.site("  plugins: true\n")?;
-    ground.apply().fail_with(3)?.prints("it took 2 of 3 packages")?;
+    // What others have left there is taken, too, and is not ours.
+    ground.cluster.paas().leave_plugin("/app/official_plugin/other.tgz");
+    ground.cluster.paas().leave_plugin("/app/official_plugin/zzz.tgz");
+    let failed = ground.apply().fail_with(3)?;
+    failed.prints("node management did not take zzz.tgz")?;
     ensure!(ground.cluster.paas().files().is_empty() && ground.record() == Value::Null);
     Ok(())
 }

@@ -2,10 +2,12 @@
 //! plug-ins that node management gets.
 
 mod error;
+mod packages;
 
 use std::collections::BTreeMap;
 
 use ferry_bundle::smart::{Package, PackageKind};
+use ferry_model::Digest;
 use ferry_model::catalog::{Catalog, File, FileKind};
 use ferry_model::plan::{
     AgentPlugins, Desired, Platform, PluginFile, RedisEntries, Resource, ResourceId, SaasModule, SaasPackage,
@@ -14,6 +16,7 @@ use ferry_model::plan::{
 use ferry_model::site::{Blueking, RedisPool, Saas, SecretSource};
 
 pub use error::BluekingError;
+pub(super) use packages::read_packages;
 
 use super::{Desire, Facts};
 use crate::Error;
@@ -21,10 +24,10 @@ use crate::site::SiteFile;
 
 /// Where bundles that mirror BlueKing's download site have agent plug-ins.
 const PLUGINS: &str = "gse2/plugins/";
+/// The plan whose entries each belong to one application alone.
+const EXCLUSIVE: &str = "1exclusive";
 /// The module that PaaS makes the application from.
 const DEFAULT: &str = "default";
-/// Where PaaS keeps what builds need.
-const PAAS_PROJECT: &str = "bkpaas";
 
 /// A package that is asked for: its entries in the site file and in the catalog, and its own description.
 struct Asked<'a> {
@@ -41,7 +44,7 @@ pub(super) fn desire_blueking(
 ) -> Result<(), Error> {
     let Some(blueking) = &site.site.blueking else { return Ok(()) };
     let platform = platform(site, blueking);
-    let redis = blueking.redis_pool.as_ref().map(|pool| redis(blueking, pool, &platform));
+    let redis = blueking.redis_pool.as_ref().map(|pool| redis(blueking, pool, &platform)).transpose()?;
     let pool: Vec<ResourceId> = redis.iter().map(Resource::id).collect();
     desire.resources.extend(redis);
     let mut all = Vec::new();
@@ -49,7 +52,7 @@ pub(super) fn desire_blueking(
         all.push(find(catalog, facts, saas)?);
     }
     for asked in &all {
-        let package = package(asked, &platform, desire);
+        let package = package(asked, &platform, catalog, desire);
         let package = package.after(pool.iter().cloned());
         let id = package.id();
         // One application can be asked for in both environments.
@@ -75,7 +78,10 @@ fn platform(site: &SiteFile, blueking: &Blueking) -> Platform {
     }
 }
 
-fn redis(blueking: &Blueking, pool: &RedisPool, platform: &Platform) -> Resource {
+fn redis(blueking: &Blueking, pool: &RedisPool, platform: &Platform) -> Result<Resource, BluekingError> {
+    if pool.plan == EXCLUSIVE && pool.entries != 1 {
+        return Err(BluekingError::SharedExclusively { entries: pool.entries });
+    }
     let namespace = &blueking.namespace;
     let password = pool.password.clone().unwrap_or_else(|| SecretSource::Kubernetes {
         namespace: namespace.clone(),
@@ -91,7 +97,7 @@ fn redis(blueking: &Blueking, pool: &RedisPool, platform: &Platform) -> Resource
         port: pool.port,
         password,
     };
-    Resource::new(Desired::RedisEntries(entries), "each SaaS takes one, and fails to deploy without")
+    Ok(Resource::new(Desired::RedisEntries(entries), "each SaaS takes one, and fails to deploy without"))
 }
 
 /// The package of an application, if there is just one and it is what the catalog says.
@@ -127,7 +133,7 @@ fn find<'a>(catalog: &'a Catalog, facts: &'a Facts, saas: &'a Saas) -> Result<As
     Ok(Asked { saas, file, package })
 }
 
-fn package(asked: &Asked<'_>, platform: &Platform, desire: &Desire) -> Resource {
+fn package(asked: &Asked<'_>, platform: &Platform, catalog: &Catalog, desire: &Desire) -> Resource {
     let Asked { saas, file, package } = asked;
     let wanted = SaasPackage {
         platform: platform.clone(),
@@ -136,13 +142,16 @@ fn package(asked: &Asked<'_>, platform: &Platform, desire: &Desire) -> Resource 
         file: file_name(file),
         digest: file.digest,
         size: file.size,
+        overwrite: saas.overwrite,
     };
-    // PaaS puts layers on an image that it fetches from the site's registry, and builds source code with what bkrepo has.
+    let is_runtime = |digest: &Digest| {
+        catalog.files.iter().any(|file| file.kind == FileKind::Runtime && file.digest == *digest)
+    };
+    // PaaS puts layers on an image that it fetches from the site's registry, and builds source code with the runtimes in bkrepo. What
+    // else may fail there is no reason to leave SaaS untried.
     let is_needed = |desired: &Desired| match desired {
-        Desired::Image(_) => true,
-        Desired::Upload(upload) => {
-            package.kind == PackageKind::Source && upload.repository.project == PAAS_PROJECT
-        }
+        Desired::Image(image) => package.base_image().is_some_and(|base| base.is(&image.repository)),
+        Desired::Upload(upload) => package.kind == PackageKind::Source && is_runtime(&upload.digest),
         _ => false,
     };
     let needs = desire.resources.iter().filter(|resource| is_needed(&resource.desired)).map(Resource::id);
@@ -157,10 +166,17 @@ fn modules(
     facts: &Facts,
     platform: &Platform,
 ) -> Result<(), BluekingError> {
-    let Asked { saas, package, .. } = asked;
+    let Asked { saas, file, package } = asked;
     let mut first: Option<ResourceId> = None;
-    for name in ordered(saas, package)? {
-        let variables = saas.variables.as_ref().filter(|_| first.is_none()).and_then(|path| {
+    let names = ordered(saas, package)?;
+    if saas.variables.is_some() && !names.contains(&DEFAULT) {
+        return Err(BluekingError::VariablesOfNoModule {
+            app: saas.app.clone(),
+            modules: names.iter().map(|&name| name.to_owned()).collect(),
+        });
+    }
+    for name in names {
+        let variables = saas.variables.as_ref().filter(|_| name == DEFAULT).and_then(|path| {
             let path = site.absolute(path);
             facts.variables.get(&path).map(|given| Variables { digest: given.digest, path })
         });
@@ -170,14 +186,18 @@ fn modules(
             module: name.to_owned(),
             environment: saas.environment,
             revision: format!("{}:{}", package.revision_kind(), package.version),
+            package: file.digest,
+            overwrite: saas.overwrite,
             variables,
         };
         let reason = match first {
             None => "an application is there once it is deployed",
             Some(_) => "it works with all of its modules only",
         };
-        let needs = first.clone().into_iter().chain([ResourceId::new("saas", &saas.app)]);
-        let module = Resource::new(Desired::SaasModule(module), reason).after(needs);
+        // The same version can come with other content: what is given anew is deployed anew.
+        let module = Resource::new(Desired::SaasModule(module), reason)
+            .after(first.clone())
+            .following([ResourceId::new("saas", &saas.app)]);
         first.get_or_insert_with(|| module.id());
         if !desire.resources.iter().any(|known| known.id() == module.id()) {
             desire.resources.push(module);

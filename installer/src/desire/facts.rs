@@ -5,16 +5,14 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use ferry_bundle::Bundle;
-use ferry_bundle::smart::{self, Package};
-use ferry_model::catalog::FileKind;
-use ferry_model::site::{Blueking, Mode, Product, Tls};
+use ferry_bundle::smart::Package;
+use ferry_model::site::{Mode, Product, Tls};
 use ferry_model::{Digest, ImageReference, Platform};
 
 use crate::Error;
 use crate::cluster;
 use crate::context::{Context, Manner};
-use crate::desire::BluekingError;
+use crate::desire::blueking::read_packages;
 use crate::desire::registry::detect;
 use crate::export::host_platform;
 use crate::fleet::{Member, members};
@@ -128,7 +126,10 @@ impl Facts {
             registry_program,
             certificate,
             product,
-            packages: blueking.map_or_else(|| Ok(BTreeMap::new()), |blueking| packages(bundle, blueking))?,
+            packages: match blueking {
+                Some(blueking) => read_packages(bundle, blueking, &site.state_folder())?,
+                None => BTreeMap::new(),
+            },
             variables,
             nodes: match &site.site.nodes.configure {
                 Some(_) => members(context).await?,
@@ -148,20 +149,6 @@ async fn ingress(context: &Context) -> Result<Option<IpAddr>, Error> {
     }
     let cluster = context.clusters.get(&cluster::Target::of(&context.site)).await?;
     Ok(cluster.summary().await?.ingress.and_then(|address| address.parse().ok()))
-}
-
-/// Reads the packages of the applications that are asked for, and those that the catalog has no name for.
-fn packages(bundle: &Bundle, blueking: &Blueking) -> Result<BTreeMap<Digest, Package>, Error> {
-    let mut packages = BTreeMap::new();
-    let is_meant = |name: &String| blueking.saas.iter().any(|saas| saas.app == *name);
-    for file in bundle.catalog().files.iter().filter(|file| file.kind == FileKind::Saas) {
-        if !blueking.saas.is_empty() && file.name.as_ref().is_none_or(is_meant) {
-            let package = smart::read(bundle.reader(&file.digest)?)
-                .map_err(|source| BluekingError::Unreadable { file: file.served_path(), source })?;
-            packages.insert(file.digest, package);
-        }
-    }
-    Ok(packages)
 }
 
 fn is_to_be_found_out(mode: &Mode) -> bool {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ferry_bundle::Bundle;
 use ferry_model::Digest;
-use ferry_model::event::{Events, Task};
+use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::report::Failed;
 use tokio::sync::mpsc;
@@ -62,58 +62,67 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Runs a command that takes a file as its last argument. The file is gone afterwards.
+/// What became of a command that takes a file.
+#[derive(Debug)]
+pub(crate) enum Used {
+    /// It was run, and ended.
+    Ended(Ended),
+    /// The file did not get there, so it was not run.
+    NotRun(Failed),
+}
+
+impl Used {
+    /// How it ended.
+    pub(crate) fn ended(self) -> Result<Ended, Failed> {
+        match self {
+            Self::Ended(ended) => Ok(ended),
+            Self::NotRun(failed) => Err(failed),
+        }
+    }
+}
+
+/// Runs a command that takes a file as its last argument. The file is gone afterwards. An error leaves open whether it was run.
 pub(crate) async fn use_file(
     pod: &Pod,
     wanted: Wanted<'_>,
     input: impl Input,
     command: &[&str],
-) -> Result<Ended, Failed> {
+) -> Result<Used, Failed> {
     let (script, size, digest) = (format!("{WRITE}{USE}"), wanted.size.to_string(), wanted.digest.hex());
     let all = [&["sh", "-c", &script, "ferry", wanted.name, &size, &digest], command].concat();
     let ended = pod.run_with(Run { command: &all, limit: 2 * LONG }, input, |_| ()).await?;
-    arrived(pod, wanted, ended)
+    Ok(arrived(pod, wanted, ended))
 }
 
-/// A file that lies in a pod among others.
-#[derive(Debug)]
-pub(crate) struct File<'a> {
-    pod: &'a Pod,
-    path: String,
-}
-
-impl<'a> File<'a> {
-    /// Brings it there.
-    pub(crate) async fn put(
-        pod: &'a Pod,
-        folder: &str,
-        wanted: Wanted<'_>,
-        input: impl Input,
-    ) -> Result<Self, Failed> {
-        let (script, size, digest) = (format!("{WRITE}{PUT}"), wanted.size.to_string(), wanted.digest.hex());
-        let command = ["sh", "-c", &script, "ferry", wanted.name, &size, &digest, folder];
-        let ended = pod.run_with(Run { command: &command, limit: LONG }, input, |_| ()).await?;
-        let file = Self { pod, path: format!("{folder}/{}", wanted.name) };
-        match arrived(pod, wanted, ended)? {
-            Ended { code: 0, .. } => Ok(file),
-            ended => Err(not_there(pod, wanted, &ended)),
-        }
-    }
-
-    /// Takes it away. That it could not be is no reason to fail.
-    pub(crate) async fn remove(self, events: &Events) {
-        let command = ["rm", "-rf", "--", &self.path];
-        let trouble = match self.pod.run(Run { command: &command, limit: SHORT }).await {
-            Ok(ended) if ended.code == 0 => return,
-            Ok(ended) => ended.stderr,
-            Err(failed) => failed.message,
-        };
-        events.warn(format!("{} stays in {}: {}", self.path, self.pod, trouble.trim()));
+/// Brings a file into a folder that others of its step lie in.
+pub(crate) async fn put_file(
+    pod: &Pod,
+    folder: &str,
+    wanted: Wanted<'_>,
+    input: impl Input,
+) -> Result<(), Failed> {
+    let (script, size, digest) = (format!("{WRITE}{PUT}"), wanted.size.to_string(), wanted.digest.hex());
+    let command = ["sh", "-c", &script, "ferry", wanted.name, &size, &digest, folder];
+    let ended = pod.run_with(Run { command: &command, limit: LONG }, input, |_| ()).await?;
+    match arrived(pod, wanted, ended).ended()? {
+        Ended { code: 0, .. } => Ok(()),
+        ended => Err(not_there(pod, wanted, &ended)),
     }
 }
 
-fn arrived(pod: &Pod, wanted: Wanted<'_>, ended: Ended) -> Result<Ended, Failed> {
-    if ended.code == NOT_THERE { Err(not_there(pod, wanted, &ended)) } else { Ok(ended) }
+/// Takes a step's folder away, with all that lies in it.
+pub(crate) async fn remove_folder(pod: &Pod, folder: &str) -> Result<(), Failed> {
+    let command = ["rm", "-rf", "--", folder];
+    let ended = pod.run(Run { command: &command, limit: SHORT }).await?;
+    if ended.code == 0 {
+        return Ok(());
+    }
+    let message = format!("{folder} stays in {pod}: {}", ended.stderr.trim());
+    Err(Failed::because(Class::Local, message))
+}
+
+fn arrived(pod: &Pod, wanted: Wanted<'_>, ended: Ended) -> Used {
+    if ended.code == NOT_THERE { Used::NotRun(not_there(pod, wanted, &ended)) } else { Used::Ended(ended) }
 }
 
 fn not_there(pod: &Pod, wanted: Wanted<'_>, ended: &Ended) -> Failed {

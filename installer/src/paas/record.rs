@@ -24,6 +24,9 @@ pub(crate) struct Package {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Module {
     pub(crate) revision: String,
+    /// The content of the package that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) package: Option<Digest>,
     /// The variables that were imported before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) variables: Option<Digest>,

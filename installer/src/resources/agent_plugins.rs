@@ -11,12 +11,12 @@ use crate::cluster::{Cluster, Pod, Run};
 use crate::context::Context;
 use crate::paas::output::Output;
 use crate::paas::record::{self, Plugin};
-use crate::paas::{self, Blob, File, LONG, Wanted};
+use crate::paas::{self, Blob, LONG, Wanted, put_file, remove_folder};
 
-/// The folder, below the one that its commands run in.
-const FOLDER: &str = "official_plugin";
-/// What node management says of how many packages it has taken.
-const COUNT: &str = "file_count->[";
+/// Our folder in the one that it looks through with all that lies below. Others may have left files there, which it takes too.
+const FOLDER: &str = "official_plugin/ferry";
+/// What node management says behind the path of a package that it has taken.
+const SUCCESS: &str = "] import success";
 
 impl Manage for AgentPlugins {
     fn wanted(&self) -> State {
@@ -52,10 +52,12 @@ impl Manage for AgentPlugins {
             }
         }
         let pod = paas::node_manager(&cluster, &self.platform).await?;
-        let mut brought = Vec::new();
-        let taken = self.give(context, &pod, &missing, &mut brought, task).await;
-        for file in brought {
-            file.remove(&context.events).await;
+        // What an earlier run left that was killed.
+        remove_folder(&pod, FOLDER).await?;
+        let taken = self.give(context, &pod, &missing, task).await;
+        // That it stays is no reason to fail.
+        if let Err(failed) = remove_folder(&pod, FOLDER).await {
+            context.events.warn(failed.message);
         }
         taken?;
         for file in missing {
@@ -82,12 +84,11 @@ fn key(file: &PluginFile) -> String {
 trait Offered {
     async fn look(&self, context: &Context) -> Result<State, Failed>;
     async fn recorded(&self, cluster: &Cluster) -> Result<State, Failed>;
-    async fn give<'a>(
+    async fn give(
         &self,
         context: &Context,
-        pod: &'a Pod,
+        pod: &Pod,
         missing: &[&PluginFile],
-        brought: &mut Vec<File<'a>>,
         task: &Task,
     ) -> Result<(), Failed>;
 }
@@ -107,12 +108,11 @@ impl Offered for AgentPlugins {
         Ok(if properties.is_empty() { State::Absent } else { State::present(properties) })
     }
 
-    async fn give<'a>(
+    async fn give(
         &self,
         context: &Context,
-        pod: &'a Pod,
+        pod: &Pod,
         missing: &[&PluginFile],
-        brought: &mut Vec<File<'a>>,
         task: &Task,
     ) -> Result<(), Failed> {
         let bundle = context.bundle()?;
@@ -120,26 +120,32 @@ impl Offered for AgentPlugins {
         for file in missing {
             let wanted = Wanted { name: &file.name, size: file.size, digest: file.digest };
             let input = Blob::open(bundle, file.digest, task);
-            brought.push(File::put(pod, FOLDER, wanted, input).await?);
+            put_file(pod, FOLDER, wanted, input).await?;
         }
         let command = ["python", "manage.py", "init_official_plugins"];
-        let ended = pod.run(Run { command: &command, limit: LONG }).await?;
+        let mut left: Vec<&str> = missing.iter().map(|file| file.name.as_str()).collect();
+        let hear = |line: &str| left.retain(|name| !is_taken(line, name));
+        let ended = pod.run_with(Run { command: &command, limit: LONG }, (), hear).await?;
+        for line in ended.stderr.lines() {
+            left.retain(|name| !is_taken(line, name));
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
         let output = Output::of(&ended, &[]);
-        let names: Vec<&str> = missing.iter().map(|file| file.name.as_str()).collect();
-        let what = format!("node management did not take {}", names.join(", "));
+        let what = format!("node management did not take {}", left.join(", "));
         if ended.code != 0 {
             return Err(output.failure(&what));
         }
         // Files that it does not understand are only passed over.
-        let count = output.after(COUNT).and_then(|rest| rest.split(']').next()?.parse::<usize>().ok());
-        match count {
-            Some(count) if count < missing.len() => {
-                let message =
-                    format!("{what}: it took {count} of {} packages; {}", missing.len(), output.tail());
-                Err(Failed::because(Class::Verification, message)
-                    .hint("see that each is a package of agent plug-ins (`gse_plugins_freq.tgz`) and not something else"))
-            }
-            _ => Ok(()),
-        }
+        let message = format!("{what}; {}", output.tail());
+        Err(Failed::because(Class::Verification, message).hint(
+            "see that each is a package of agent plug-ins (`gse_plugins_freq.tgz`) and not something else",
+        ))
     }
+}
+
+/// Whether node management says that it has taken our file: `file->[/app/official_plugin/ferry/NAME] import success for …`.
+fn is_taken(line: &str, name: &str) -> bool {
+    line.contains(&format!("{FOLDER}/{name}{SUCCESS}"))
 }

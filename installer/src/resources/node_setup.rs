@@ -44,7 +44,7 @@ impl Manage for NodeSetup {
             _ => self.summary(action),
         };
         match before {
-            State::Unknown { reason } => format!("{summary}, which cannot be looked at now: {reason}"),
+            State::Unknown { .. } => format!("{summary}, which cannot be looked at now"),
             State::Present { .. } => {
                 let said = before.property("does").filter(|does| !does.is_empty());
                 format!("{summary}: {}", said.unwrap_or("prove it"))

@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, Pod, Run};
 use crate::context::Context;
 use crate::paas::output::Output;
 use crate::paas::record::{self, Redis, Stage};
-use crate::paas::{self, SHORT, Wanted, use_file};
+use crate::paas::{self, SHORT, Used, Wanted, use_file};
 
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(60);
@@ -25,6 +25,10 @@ const COUNTED: &str = "ferry counted ";
 const SERVICES: [&str; 2] = ["default:redis", "redis"];
 /// What the state says of entries that may or may not have been added.
 const UNSURE: &str = "unsure";
+/// What it says of a pool that cannot be counted, and of which nothing is recorded: BlueKing's script may have filled it.
+const UNCOUNTED: &str = "uncounted";
+/// How Python's commands end that do not understand their arguments, before they do anything.
+const MISUSED: i32 = 2;
 
 impl Manage for RedisEntries {
     fn wanted(&self) -> State {
@@ -44,7 +48,11 @@ impl Manage for RedisEntries {
     }
 
     fn refusal(&self, before: &State) -> Option<Failed> {
-        (before.property("entries") == Some(UNSURE)).then(|| self.unsure())
+        match before.property("entries") {
+            Some(UNSURE) => Some(self.unsure()),
+            Some(UNCOUNTED) => Some(self.uncounted()),
+            _ => None,
+        }
     }
 
     async fn observe(&self, context: &Context) -> State {
@@ -54,26 +62,29 @@ impl Manage for RedisEntries {
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
         let cluster = paas::cluster(context, &self.platform).await?;
         let pod = paas::worker(&cluster, &self.platform).await?;
-        let counted = self.count(&pod, SHORT).await;
-        let missing = match &counted {
-            Ok(there) => self.entries.saturating_sub(*there),
-            Err(_) => match self.known(&cluster).await?.map(|known| known.stage) {
-                Some(Stage::Begun) => return Err(self.unsure()),
-                Some(Stage::Done) => 0,
-                None => self.entries,
-            },
+        let (counted, known) = (self.count(&pod, SHORT).await?, self.known(&cluster).await?);
+        let there = match (counted, known.as_ref().map(|known| (known.stage, known.entries))) {
+            (Some(there), _) | (None, Some((Stage::Done, there))) => there,
+            (None, Some((Stage::Begun, _))) => return Err(self.unsure()),
+            (None, None) => return Err(self.uncounted()),
         };
+        let missing = self.entries.saturating_sub(there);
         if missing > 0 {
+            let password = context.secrets.get(&self.password).await?;
             self.note(&cluster, Stage::Begun).await?;
-            self.add(context, &pod, missing).await?;
-        }
-        if counted.is_ok() {
-            let there = self.count(&pod, SHORT).await?;
-            if there < self.entries {
-                let message =
-                    format!("PaaS's pool has {there} of {} entries after they were added", self.entries);
-                return Err(Failed::because(Class::Verification, message));
+            if let Err(NotAdded { failed, is_sure }) = self.add(&pod, password.reveal(), missing).await {
+                if is_sure {
+                    self.take_back(&cluster, known.as_ref()).await?;
+                }
+                return Err(failed);
             }
+        }
+        if let Some(there) = self.count(&pod, SHORT).await?
+            && there < self.entries
+        {
+            let message =
+                format!("PaaS's pool has {there} of {} entries after they were added", self.entries);
+            return Err(Failed::because(Class::Verification, message));
         }
         self.note(&cluster, Stage::Done).await
     }
@@ -90,15 +101,25 @@ impl Manage for RedisEntries {
     }
 }
 
+/// Why entries were not added.
+struct NotAdded {
+    failed: Failed,
+    /// Whether it is certain that not even some were.
+    is_sure: bool,
+}
+
 trait Pool {
     fn key(&self) -> String;
     fn server(&self) -> String;
     fn unsure(&self) -> Failed;
+    fn uncounted(&self) -> Failed;
+    fn say(&self, entries: u32) -> String;
     async fn look(&self, context: &Context) -> Result<State, Failed>;
     async fn known(&self, cluster: &Cluster) -> Result<Option<Redis>, Failed>;
     async fn note(&self, cluster: &Cluster, stage: Stage) -> Result<(), Failed>;
-    async fn count(&self, pod: &Pod, limit: Duration) -> Result<u32, Failed>;
-    async fn add(&self, context: &Context, pod: &Pod, missing: u32) -> Result<(), Failed>;
+    async fn take_back(&self, cluster: &Cluster, known: Option<&Redis>) -> Result<(), Failed>;
+    async fn count(&self, pod: &Pod, limit: Duration) -> Result<Option<u32>, Failed>;
+    async fn add(&self, pod: &Pod, password: &str, missing: u32) -> Result<(), NotAdded>;
 }
 
 impl Pool for RedisEntries {
@@ -112,7 +133,6 @@ impl Pool for RedisEntries {
 
     /// Entries cannot be counted, and an earlier run was cut off while it added some.
     fn unsure(&self) -> Failed {
-        let namespace = &self.platform.namespace;
         let message = format!(
             "an earlier run was cut off while it added Redis entries of plan {}, and PaaS does not say how many there are",
             self.plan
@@ -123,26 +143,55 @@ impl Pool for RedisEntries {
                 self.server(),
                 self.entries
             ))
+            .hint(format!("then say so: {}", self.say(self.entries)))
+    }
+
+    /// Entries cannot be counted, and nobody has noted how many there are. To add some to those that somebody else may have added
+    /// would double them.
+    fn uncounted(&self) -> Failed {
+        let message = format!(
+            "PaaS does not say how many Redis entries of plan {} there are, and no run of Ferry has noted it",
+            self.plan
+        );
+        Failed::because(Class::Local, message)
             .hint(format!(
-                "then say so: `kubectl -n {namespace} patch configmap {} -p '{}'`",
-                record::NAME,
-                serde_json::json!({"data": {self.key(): serde_json::to_string(&self.record(Stage::Done)).unwrap_or_default()}})
+                "count those of {} on PaaS's page /backend/admin42/platform/pre-created-instances/manage",
+                self.server()
             ))
+            .hint(format!(
+                "then say how many there are (if none, 0 for {}): {}",
+                self.entries,
+                self.say(self.entries)
+            ))
+    }
+
+    /// How the operator records how many there are. There may be no ConfigMap to patch yet.
+    fn say(&self, entries: u32) -> String {
+        let record = Redis { entries, ..self.record(Stage::Done) };
+        let patch =
+            serde_json::json!({"data": {self.key(): serde_json::to_string(&record).unwrap_or_default()}});
+        let (namespace, name) = (&self.platform.namespace, record::NAME);
+        format!(
+            "`kubectl -n {namespace} patch configmap {name} -p '{patch}'`, after `kubectl -n {namespace} create configmap {name}` where there is none"
+        )
     }
 
     async fn look(&self, context: &Context) -> Result<State, Failed> {
         let cluster = paas::cluster(context, &self.platform).await?;
         let known = self.known(&cluster).await?;
-        let counted = match paas::worker(&cluster, &self.platform).await {
-            Ok(pod) => self.count(&pod, LOOK).await,
-            Err(failed) if failed.class == Class::NotFound => Err(failed),
+        let (counted, is_there) = match paas::worker(&cluster, &self.platform).await {
+            Ok(pod) => (self.count(&pod, LOOK).await?, true),
+            // BlueKing is yet to come.
+            Err(failed) if failed.class == Class::NotFound => (None, false),
             Err(failed) => return Err(failed),
         };
         let entries = |count: u32| State::present([("entries", count.min(self.entries).to_string())]);
         Ok(match (counted, known.map(|known| (known.stage, known.entries))) {
-            (Ok(0), _) | (Err(_), None) => State::Absent,
-            (Ok(count), _) | (Err(_), Some((Stage::Done, count))) => entries(count),
-            (Err(_), Some((Stage::Begun, _))) => State::present([("entries", UNSURE)]),
+            (Some(0), _) | (None, Some((Stage::Done, 0))) => State::Absent,
+            (Some(count), _) | (None, Some((Stage::Done, count))) => entries(count),
+            (None, Some((Stage::Begun, _))) => State::present([("entries", UNSURE)]),
+            (None, None) if is_there => State::present([("entries", UNCOUNTED)]),
+            (None, None) => State::Absent,
         })
     }
 
@@ -155,38 +204,49 @@ impl Pool for RedisEntries {
         record::write(cluster, &self.platform, &self.key(), &self.record(stage)).await
     }
 
-    async fn count(&self, pod: &Pod, limit: Duration) -> Result<u32, Failed> {
+    /// As it was before entries were to be added: none were.
+    async fn take_back(&self, cluster: &Cluster, known: Option<&Redis>) -> Result<(), Failed> {
+        match known {
+            Some(known) => record::write(cluster, &self.platform, &self.key(), known).await,
+            None => record::forget(cluster, &self.platform, &self.key()).await,
+        }
+    }
+
+    /// How many there are, where PaaS says that: releases may differ from the script. That it cannot be asked is an error.
+    async fn count(&self, pod: &Pod, limit: Duration) -> Result<Option<u32>, Failed> {
         let script = self.counting();
         let command = ["python", "manage.py", "shell", "-c", &script];
         let ended = pod.run(Run { command: &command, limit }).await?;
         let output = Output::of(&ended, &[]);
         let number = output.after(COUNTED).and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-        number
-            .filter(|_| ended.code == 0)
-            .ok_or_else(|| output.failure("PaaS's Redis entries cannot be counted"))
+        Ok(number.filter(|_| ended.code == 0))
     }
 
-    async fn add(&self, context: &Context, pod: &Pod, missing: u32) -> Result<(), Failed> {
-        let password = context.secrets.get(&self.password).await?;
-        let text = self.documents(password.reveal(), missing);
+    async fn add(&self, pod: &Pod, password: &str, missing: u32) -> Result<(), NotAdded> {
+        let text = self.documents(password, missing);
         let mut said = None;
         for service in SERVICES {
             let file = Wanted::text("redis.yaml", &text);
             let command = ["python", "manage.py", "import_pre_created_instance", "--service", service, "-f"];
-            let ended = use_file(pod, file, Bytes::copy_from_slice(text.as_bytes()), &command).await?;
-            if ended.code == 0 {
-                return Ok(());
-            }
-            let output = Output::of(&ended, &[password.reveal()]);
+            let ended = use_file(pod, file, Bytes::copy_from_slice(text.as_bytes()), &command).await;
+            let ended = match ended {
+                Ok(Used::Ended(ended)) if ended.code == 0 => return Ok(()),
+                Ok(Used::Ended(ended)) => ended,
+                Ok(Used::NotRun(failed)) => return Err(NotAdded { failed, is_sure: true }),
+                Err(failed) => return Err(NotAdded { failed, is_sure: false }),
+            };
+            let output = Output::of(&ended, &[password]);
             let is_called_otherwise = output.says("invalid choice");
-            said = Some(output);
+            said = Some((output, ended.code == MISUSED || is_called_otherwise));
             if !is_called_otherwise {
                 break;
             }
         }
-        let failed = said.map(|output| output.failure("PaaS did not take the Redis entries"));
-        let hint = "see that PaaS has the add-on service redis, given out from a pool, with this plan";
-        failed.map_or(Ok(()), |failed| Err(failed.hint(hint)))
+        let Some((output, is_sure)) = said else { return Ok(()) };
+        let failed = output
+            .failure("PaaS did not take the Redis entries")
+            .hint("see that PaaS has the add-on service redis, given out from a pool, with this plan");
+        Err(NotAdded { failed, is_sure })
     }
 }
 
@@ -209,8 +269,13 @@ impl Texts for RedisEntries {
              from django.apps import apps\n\
              model = next(m for m in apps.get_models() if m.__name__ == 'PreCreatedInstance')\n\
              rows = model.objects.filter(plan__name={plan}, plan__service__name='redis')\n\
-             read = lambda c: json.loads(c) if isinstance(c, str) else c\n\
-             servers = [(str(c.get('host')), str(c.get('port'))) for c in (read(r.credentials) for r in rows)]\n\
+             def server(c):\n\
+             \x20   try:\n\
+             \x20       c = json.loads(c) if isinstance(c, str) else c\n\
+             \x20       return (str(c['host']), str(c['port']))\n\
+             \x20   except Exception:\n\
+             \x20       return None\n\
+             servers = [server(r.credentials) for r in rows]\n\
              print({counted} + str(servers.count(({host}, {port}))))\n",
             plan = literal(&self.plan),
             counted = literal(COUNTED),
@@ -268,5 +333,7 @@ mod tests {
             "{refusal:?}"
         );
         assert_eq!(pool().refusal(&State::present([("entries", "3")])), None);
+        let refusal = pool().refusal(&State::present([("entries", UNCOUNTED)])).unwrap();
+        assert!(refusal.hints[1].contains("if none, 0 for 10"), "{refusal:?}");
     }
 }

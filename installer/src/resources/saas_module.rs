@@ -1,21 +1,24 @@
 //! Modules of a SaaS that are deployed. PaaS deploys them; what is proven is what runs in the cluster then.
 
+mod secrets;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::Before;
-use ferry_model::plan::{Action, SaasModule, State};
+use ferry_model::plan::{Action, SaasModule, State, Variables};
 use ferry_model::report::Failed;
 use tokio::time::sleep;
 
-use super::saas_package::package_key;
+use super::saas_package::{newer_there, package_key};
 use super::{Kept, Manage, Mine, Undone};
-use crate::cluster::{Cluster, Pod, Run};
+use crate::cluster::{Cluster, Ended, Pod, Run};
 use crate::context::Context;
 use crate::paas::output::{Output, plain};
 use crate::paas::record::{self, Module};
+use crate::paas::version::is_newer;
 use crate::paas::{self, LONG, Wanted, app, use_file};
 
 /// What PaaS says of a deployment that came to its end.
@@ -31,7 +34,11 @@ const NEWS: Duration = Duration::from_secs(20);
 
 impl Manage for SaasModule {
     fn wanted(&self) -> State {
-        let mut properties = vec![("revision", self.revision.clone()), ("ready", "yes".to_owned())];
+        let mut properties = vec![
+            ("revision", self.revision.clone()),
+            ("ready", "yes".to_owned()),
+            ("package", self.package.hex()),
+        ];
         if let Some(variables) = &self.variables {
             properties.push(("variables", variables.digest.hex()));
         }
@@ -44,6 +51,22 @@ impl Manage for SaasModule {
             "deploy module {} of {}{again} ({} in {})",
             self.module, self.app, self.revision, self.environment
         )
+    }
+
+    fn summary_from(&self, action: Action, before: &State) -> String {
+        match before.property("revision").filter(|old| action == Action::Update && *old != self.revision) {
+            Some(old) => {
+                let Self { module, app, revision, environment, .. } = self;
+                format!("deploy module {module} of {app} anew ({old} → {revision} in {environment})")
+            }
+            None => self.summary(action),
+        }
+    }
+
+    fn refusal(&self, before: &State) -> Option<Failed> {
+        let version = |revision: &str| revision.split_once(':').map(|(_, version)| version.to_owned());
+        let (old, new) = (version(before.property("revision")?)?, version(&self.revision)?);
+        (!self.overwrite && is_newer(&old, &new)).then(|| newer_there(&self.app, &old))
     }
 
     fn undo_summary(&self, before: &State) -> String {
@@ -60,11 +83,16 @@ impl Manage for SaasModule {
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
         let cluster = paas::cluster(context, &self.platform).await?;
         let pod = paas::worker(&cluster, &self.platform).await?;
-        self.import_variables(&pod).await?;
-        self.deploy(context, &cluster, &pod, &self.revision).await?;
+        let text = self.variables.as_ref().map(read).transpose()?;
+        let secrets = text.as_deref().map(secrets::values).unwrap_or_default();
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        if let Some(text) = &text {
+            self.import_variables(&pod, text, &secrets).await?;
+        }
+        self.deploy(context, &cluster, &pod, &self.revision, &secrets).await?;
         self.wait(&cluster).await?;
         let variables = self.variables.as_ref().map(|variables| variables.digest);
-        let module = Module { revision: self.revision.clone(), variables };
+        let module = Module { revision: self.revision.clone(), package: Some(self.package), variables };
         record::write(&cluster, &self.platform, &self.key(), &module).await
     }
 
@@ -79,10 +107,17 @@ impl Manage for SaasModule {
                 self.module, self.app, self.environment
             )));
         };
+        let runs = now.property("revision").unwrap_or("unknown");
+        if runs != self.revision && runs != old {
+            return Ok(Undone::Left(format!(
+                "module {} of {} is {runs} in {} by now, which somebody else has deployed, and is left so",
+                self.module, self.app, self.environment
+            )));
+        }
         let cluster = paas::cluster(context, &self.platform).await?;
         let pod = paas::worker(&cluster, &self.platform).await?;
-        self.deploy(context, &cluster, &pod, old).await?;
-        let module = Module { revision: old.to_owned(), variables: None };
+        self.deploy(context, &cluster, &pod, old, &[]).await?;
+        let module = Module { revision: old.to_owned(), package: None, variables: None };
         record::write(&cluster, &self.platform, &self.key(), &module).await?;
         Ok(if self.variables.is_some() {
             Undone::Left(format!(
@@ -100,13 +135,14 @@ trait Deployed {
     fn earlier<'a>(&self, before: &'a State) -> Option<&'a str>;
     fn seen(&self, version: Option<&str>, known: Option<&Module>) -> String;
     async fn look(&self, context: &Context) -> Result<State, Failed>;
-    async fn import_variables(&self, pod: &Pod) -> Result<(), Failed>;
+    async fn import_variables(&self, pod: &Pod, text: &str, secrets: &[&str]) -> Result<(), Failed>;
     async fn deploy(
         &self,
         context: &Context,
         cluster: &Cluster,
         pod: &Pod,
         revision: &str,
+        secrets: &[&str],
     ) -> Result<(), Failed>;
     async fn wait(&self, cluster: &Cluster) -> Result<(), Failed>;
 }
@@ -140,9 +176,14 @@ impl Deployed for SaasModule {
         let Some(running) = running else { return Ok(State::Absent) };
         let known: Option<Module> = record::read(&cluster, &self.platform, &self.key()).await?;
         let ready = if running.troubles.is_empty() { "yes" } else { "no" };
+        let revision = self.seen(running.version.as_deref(), known.as_ref());
+        // Of what Ferry has not deployed, nobody knows; its version must do.
+        let package =
+            known.as_ref().filter(|known| known.revision == revision).and_then(|known| known.package);
         let mut properties = vec![
-            ("revision", self.seen(running.version.as_deref(), known.as_ref())),
+            ("revision", revision),
             ("ready", ready.to_owned()),
+            ("package", package.unwrap_or(self.package).hex()),
         ];
         if self.variables.is_some() {
             let digest = known.and_then(|known| known.variables).map(|digest| digest.hex());
@@ -151,15 +192,7 @@ impl Deployed for SaasModule {
         Ok(State::present(properties))
     }
 
-    async fn import_variables(&self, pod: &Pod) -> Result<(), Failed> {
-        let Some(variables) = &self.variables else { return Ok(()) };
-        let text = std::fs::read_to_string(&variables.path).map_err(|error| {
-            Failed::because(Class::Local, format!("reading {}: {error}", variables.path.display()))
-        })?;
-        if ferry_model::Digest::of(text.as_bytes()) != variables.digest {
-            let message = format!("{} has changed since the plan was made", variables.path.display());
-            return Err(Failed::because(Class::Input, message).hint("make a new plan"));
-        }
+    async fn import_variables(&self, pod: &Pod, text: &str, secrets: &[&str]) -> Result<(), Failed> {
         let command = [
             "python",
             "manage.py",
@@ -170,13 +203,12 @@ impl Deployed for SaasModule {
             &self.module,
             "-f",
         ];
-        let file = Wanted::text("variables.yaml", &text);
-        let ended = use_file(pod, file, Bytes::copy_from_slice(text.as_bytes()), &command).await?;
+        let file = Wanted::text("variables.yaml", text);
+        let ended = use_file(pod, file, Bytes::copy_from_slice(text.as_bytes()), &command).await?.ended()?;
         if ended.code == 0 {
             return Ok(());
         }
-        let secrets = values(&text);
-        let output = Output::of(&ended, &secrets.iter().map(String::as_str).collect::<Vec<_>>());
+        let output = Output::of(&ended, secrets);
         let what = format!("PaaS did not take the variables for module {} of {}", self.module, self.app);
         Err(output.failure(&what).hint(
             "a file of variables is a list `env_variables:` of key, value, environment_name and description",
@@ -190,6 +222,7 @@ impl Deployed for SaasModule {
         cluster: &Cluster,
         pod: &Pod,
         revision: &str,
+        secrets: &[&str],
     ) -> Result<(), Failed> {
         let environment = self.environment.to_string();
         let command = [
@@ -211,13 +244,12 @@ impl Deployed for SaasModule {
             let tell = |line: &str| {
                 if heard.elapsed() >= NEWS && line.contains(char::is_alphanumeric) {
                     heard = Instant::now();
-                    let line =
-                        Output::of(&crate::cluster::Ended { stdout: plain(line), ..Default::default() }, &[]);
+                    let line = Output::of(&Ended { stdout: plain(line), ..Ended::default() }, secrets);
                     context.events.note(format!("{}/{}: {}", self.app, self.module, line.text().trim()));
                 }
             };
             let ended = pod.run_with(Run { command: &command, limit: LONG }, (), tell).await?;
-            let output = Output::of(&ended, &[]);
+            let output = Output::of(&ended, secrets);
             // An error of PaaS's API ends it with 0, too.
             if ended.code == 0 && output.says(SUCCESS) {
                 return Ok(());
@@ -235,7 +267,11 @@ impl Deployed for SaasModule {
             }
             if let Ok(Some(running)) = app::running(cluster, &self.app, &self.module, self.environment).await
             {
-                failed.message.extend(running.troubles.iter().map(|trouble| format!("\n  {trouble}")));
+                let troubles = Ended { stdout: running.troubles.join("\n  "), ..Ended::default() };
+                let troubles = Output::of(&troubles, secrets);
+                if !troubles.text().trim().is_empty() {
+                    failed.message.push_str(&format!("\n  {}", troubles.text().trim_end()));
+                }
             }
             return Err(failed.hint(format!(
                 "the whole log is in the Developer Center: 部署管理 of {}, module {}",
@@ -270,14 +306,16 @@ impl Deployed for SaasModule {
     }
 }
 
-/// The values of a file of variables: they may be secrets. Short ones would hide half of what is said.
-fn values(text: &str) -> Vec<String> {
-    let value = |line: &str| {
-        let (_, value) = line.trim().trim_start_matches("- ").split_once("value:")?;
-        let value = value.trim().trim_matches(['"', '\'']);
-        (value.len() > 3).then(|| value.to_owned())
-    };
-    text.lines().filter_map(value).collect()
+/// The text of a file of variables, which must be the one that was planned with.
+fn read(variables: &Variables) -> Result<String, Failed> {
+    let text = std::fs::read_to_string(&variables.path).map_err(|error| {
+        Failed::because(Class::Local, format!("reading {}: {error}", variables.path.display()))
+    })?;
+    if ferry_model::Digest::of(text.as_bytes()) != variables.digest {
+        let message = format!("{} has changed since the plan was made", variables.path.display());
+        return Err(Failed::because(Class::Input, message).hint("make a new plan"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -294,13 +332,15 @@ mod tests {
             module: "api".into(),
             environment: Environment::Prod,
             revision: revision.into(),
+            package: ferry_model::Digest::of(b"package"),
+            overwrite: false,
             variables: None,
         }
     }
 
     #[test]
     fn what_runs_is_told_by_its_image_or_else_by_the_record() {
-        let record = |revision: &str| Module { revision: revision.into(), variables: None };
+        let record = |revision: &str| Module { revision: revision.into(), package: None, variables: None };
         for (wanted, version, known, seen) in [
             ("image:2", Some("2"), None, "image:2"),
             ("image:2", Some("1"), None, "image:1"),
@@ -331,8 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn values_of_variables_are_secrets() {
-        let text = "env_variables:\n- key: A\n  value: \"hunter2\"\n  environment_name: _global_\n- key: B\n  value: on\n";
-        assert_eq!(values(text), ["hunter2"]);
+    fn newer_versions_stay_unless_the_site_file_says_so() {
+        let before = |revision: &str| State::present([("revision", revision)]);
+        let refusal = module("image:3.28.13").refusal(&before("image:3.28.14")).unwrap();
+        assert_eq!(refusal.message, "bk_sops 3.28.14 is there, which is newer than the bundle's");
+        let overwriting = SaasModule { overwrite: true, ..module("image:3.28.13") };
+        assert_eq!(overwriting.refusal(&before("image:3.28.14")), None);
+        for other in ["image:3.28.13", "image:3.28.9", "unknown", "master-2312"] {
+            assert_eq!(module("image:3.28.13").refusal(&before(other)), None, "{other}");
+        }
     }
 }

@@ -27,6 +27,8 @@ use super::paas;
 use super::store::Refusal;
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
+/// How a command "ends" whose connection breaks.
+pub(super) const BROKEN_OFF: i32 = -1;
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -155,6 +157,9 @@ where
             ended = &mut running => break ended?,
         }
     };
+    if ended.as_ref().is_some_and(|ended| ended.code == BROKEN_OFF) {
+        return Ok(());
+    }
     let status = match &ended {
         Some(Ended { code: 0, .. }) => json!({"metadata": {}, "status": "Success"}),
         Some(Ended { code, .. }) => json!({"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",

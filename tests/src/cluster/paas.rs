@@ -12,7 +12,7 @@ use ferry_model::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::exec::Ended;
+use super::exec::{BROKEN_OFF, Ended};
 use super::{FakeCluster, Inner};
 
 /// BlueKing's namespace.
@@ -35,6 +35,10 @@ pub enum PaasFault {
     DeployApiError,
     /// Django's shell fails: entries cannot be counted.
     NoShell,
+    /// The connection breaks while Django's shell runs.
+    ShellBreaksOff,
+    /// There is no service of Redis entries, whatever it is called.
+    NoRedis,
     /// The service of Redis entries has no region in front of its name.
     NoRegions,
     /// So many entries are added, and then the command dies.
@@ -59,6 +63,7 @@ struct State {
     redis: Vec<Value>,
     variables: BTreeMap<String, String>,
     plugins: Vec<String>,
+    leftovers: Vec<String>,
 }
 
 impl Paas {
@@ -114,6 +119,18 @@ impl Paas {
     /// The variables that were imported for a module: `bk_sops/default`.
     pub fn variables(&self, module: &str) -> Option<String> {
         self.state().variables.get(module).cloned()
+    }
+
+    /// Adds Redis entries as BlueKing's own script would, without Ferry.
+    pub fn add_redis(&self, count: usize) {
+        let credentials = json!({"host": "bk-redis-master.blueking.svc.cluster.local", "port": 6379, "password": REDIS_PASSWORD});
+        let entry = json!({"plan": "0shared", "config": {"recyclable": true}, "credentials": credentials});
+        self.state().redis.extend(vec![entry; count]);
+    }
+
+    /// Leaves a plug-in package in node management's folder, as the script does when it is interrupted.
+    pub fn leave_plugin(&self, name: &str) {
+        self.state().leftovers.push(name.to_owned());
     }
 
     /// The plug-in packages that were taken.
@@ -310,7 +327,11 @@ fn deploy(inner: &Inner, app: &str, module: &str, environment: &str, image: &str
 }
 
 fn import_redis(paas: &Paas, file: &std::path::Path, service: &str) -> Ended {
-    let name = if paas.has(&PaasFault::NoRegions) { "redis" } else { "default:redis" };
+    let name = match () {
+        () if paas.has(&PaasFault::NoRedis) => "default:mysql",
+        () if paas.has(&PaasFault::NoRegions) => "redis",
+        () => "default:redis",
+    };
     if service != name {
         return said(
             2,
@@ -356,6 +377,9 @@ fn import_variables(paas: &Paas, file: &std::path::Path, module: String) -> Ende
 
 /// Counts entries, for the one script that is known.
 fn shell(paas: &Paas, script: &str) -> Ended {
+    if paas.has(&PaasFault::ShellBreaksOff) {
+        return said(BROKEN_OFF, "", "");
+    }
     if paas.has(&PaasFault::NoShell) || !script.contains("PreCreatedInstance") {
         return said(1, "", "Traceback (most recent call last):\nStopIteration\n");
     }
@@ -378,21 +402,30 @@ fn shell(paas: &Paas, script: &str) -> Ended {
     said(0, format!("some warning of Django's\nferry counted {count}\n"), "")
 }
 
+/// Takes all archives in the folder and below it, and says so of each.
 fn init_plugins(paas: &Paas, folder: &std::path::Path) -> Ended {
-    let mut count = 0;
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_archive = fs::read(entry.path()).is_ok_and(|bytes| bytes.starts_with(&[0x1f, 0x8b]));
-        if is_archive {
-            paas.state().plugins.push(entry.file_name().to_string_lossy().into_owned());
-            count += 1;
+    let mut text = String::new();
+    let mut taken = paas.state().leftovers.clone();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_archive = fs::read(entry.path()).is_ok_and(|bytes| bytes.starts_with(&[0x1f, 0x8b]));
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else if is_archive {
+                taken.push(entry.path().display().to_string());
+            }
         }
     }
-    let path = folder.display();
-    said(
-        0,
-        format!(
-            "{{\"message\": \"all package under path->[{path}] is import success, file_count->[{count}] package_count->[{count}]\"}}\n"
-        ),
-        "",
-    )
+    for path in &taken {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        paas.state().plugins.push(name.to_owned());
+        // A deployment's log is JSON.
+        text.push_str(&format!("{{\"message\": \"apps/init.py | file->[{path}] import success for packages->[['{name}->1.0->x86_64->linux']]\"}}\n"));
+    }
+    let (path, count) = (folder.display(), taken.len());
+    text.push_str(&format!(
+        "{{\"message\": \"all package under path->[{path}] is import success, file_count->[{count}] package_count->[{count}]\"}}\n"
+    ));
+    said(0, text, "")
 }

@@ -43,6 +43,22 @@ pub enum BluekingError {
         /// Those that it has.
         known: Vec<String>,
     },
+    /// Variables for an application whose `default` module is not deployed.
+    #[error("`blueking.saas` gives {app} variables, which go to its module default, and deploys only {}", modules.join(", "))]
+    VariablesOfNoModule {
+        /// The application.
+        app: String,
+        /// The modules that are deployed.
+        modules: Vec<String>,
+    },
+    /// More than one exclusive Redis entry of one server.
+    #[error(
+        "`blueking.redisPool` asks for {entries} entries of plan 1exclusive, which would all be the same server"
+    )]
+    SharedExclusively {
+        /// How many.
+        entries: u32,
+    },
     /// A package that cannot be read.
     #[error("{file}")]
     Unreadable {
@@ -59,7 +75,9 @@ impl Failure for BluekingError {
             Self::NoPackage { .. }
             | Self::SeveralPackages { .. }
             | Self::OtherPackage { .. }
-            | Self::NoModule { .. } => Class::Input,
+            | Self::NoModule { .. }
+            | Self::VariablesOfNoModule { .. }
+            | Self::SharedExclusively { .. } => Class::Input,
             Self::Unreadable { source, .. } => source.class(),
         }
     }
@@ -78,6 +96,13 @@ impl Failure for BluekingError {
                 ]
             }
             Self::NoModule { .. } => vec!["without `modules`, all are deployed".into()],
+            Self::VariablesOfNoModule { .. } => {
+                vec!["add `default` to its `modules`, or leave `modules` out to deploy all".into()]
+            }
+            Self::SharedExclusively { .. } => vec![
+                "say `entries: 1`: an exclusive instance is given to one application, so a server must not be in the pool twice".into(),
+                "or take plan 0shared, whose entries may be the same server".into(),
+            ],
             Self::Unreadable { source, .. } => source.hints(),
         }
     }

@@ -166,6 +166,14 @@ fn what_cannot_be_installed_is_told() {
             "  saas: [{app: bk_itsm, modules: [default, api]}]\n",
             "names module api of bk_itsm, which has default",
         ),
+        (
+            "  saas: [{app: bk_sops, modules: [api], variables: sops.yaml}]\n",
+            "gives bk_sops variables, which go to its module default, and deploys only api (add `default`",
+        ),
+        (
+            "  redisPool: {plan: 1exclusive}\n",
+            "asks for 10 entries of plan 1exclusive, which would all be the same server (say `entries: 1`",
+        ),
     ] {
         let error = told(entries, &facts());
         assert!(error.contains(expected), "{error}");
@@ -181,18 +189,34 @@ fn source_packages_wait_for_the_runtimes_that_build_them() {
     let mut catalog = catalog(false);
     let runtime = json!({"kind": "runtime", "repository": "bkpaas/bkpaas3-platform-assets", "path": "runtimes/node.tar.gz", "size": 10,
         "source": "https://files.example.com/node.tar.gz", "digest": digest("node")});
-    catalog.files.push(serde_json::from_value(runtime).unwrap());
+    let tool = json!({"kind": "file", "repository": "bkpaas/tools", "path": "tool.tgz", "size": 10,
+        "source": "https://files.example.com/tool.tgz", "digest": digest("tool")});
+    for file in [runtime, tool] {
+        catalog.files.push(serde_json::from_value(file).unwrap());
+    }
     let mut facts = facts();
     facts.packages.extend([package("bk_itsm", "2.6.6", PackageKind::Source, &["default"])]);
     let site = site(&format!(
         "{SITE}bkrepo: {{url: \"http://bkrepo.corp\"}}\nblueking:\n  domain: bkce7.example.com\n  saas: [{{app: bk_itsm}}, {{app: bk_sops}}]\n"
     ));
     let desire = desire(&catalog, &site, &facts).unwrap();
-    let needs = |id: &str| {
+    let needs = |id: &str, name: &str| {
         let resource = desire.resources.iter().find(|resource| resource.id().as_str() == id).unwrap();
-        resource.needs.iter().any(|need| need.as_str().contains("node.tar.gz"))
+        resource.needs.iter().any(|need| need.as_str().contains(name))
     };
-    assert!(needs("saas bk_itsm") && !needs("saas bk_sops"));
+    assert!(needs("saas bk_itsm", "node.tar.gz") && !needs("saas bk_sops", "node.tar.gz"));
+    assert!(!needs("saas bk_itsm", "tool.tgz"), "a file that no build asks for");
+
+    // What lies in the runtime's place may do: it holds nothing back.
+    let other = |id: &str, _: State| match id {
+        id if id.contains("node.tar.gz") => State::present([("sha256", "0123"), ("size", "10")]),
+        _ => State::Absent,
+    };
+    let plan = planned(&site, &desire, other);
+    let step =
+        |name: &str| plan.steps.iter().find(|step| step.resource.id().as_str().contains(name)).unwrap();
+    assert!(step("node.tar.gz").summary.starts_with("leave "), "{}", step("node.tar.gz").summary);
+    assert!(!step("saas bk_itsm").after.contains(&step("node.tar.gz").id));
     let revision = desire.resources.iter().find_map(|resource| match &resource.desired {
         ferry_model::plan::Desired::SaasModule(module) if module.app == "bk_itsm" => {
             Some(module.revision.clone())
@@ -200,4 +224,20 @@ fn source_packages_wait_for_the_runtimes_that_build_them() {
         _ => None,
     });
     assert_eq!(revision.as_deref(), Some("package:2.6.6"));
+}
+
+#[test]
+fn image_packages_wait_for_their_base_image_alone() {
+    let mut catalog = catalog(true);
+    let mut other = catalog.images[0].clone();
+    other.reference = "hub.bktencent.com/blueking/bk-cmdb:v1".parse().unwrap();
+    other.repository = "blueking/bk-cmdb".into();
+    catalog.images.push(other);
+    let site = site(&format!(
+        "{SITE}registry: {{address: \"registry.corp:5000\", existing: {{manifestLists: accepted}}}}\nblueking:\n  domain: bkce7.example.com\n{SAAS}"
+    ));
+    let desire = desire(&catalog, &site, &facts()).unwrap();
+    let package = desire.resources.iter().find(|resource| resource.id().as_str() == "saas bk_sops").unwrap();
+    let needs = |name: &str| package.needs.iter().any(|need| need.as_str().contains(name));
+    assert!(needs("blueking/slug-app") && !needs("blueking/bk-cmdb"), "{:?}", package.needs);
 }

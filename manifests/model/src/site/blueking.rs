@@ -47,6 +47,10 @@ pub struct Saas {
     /// A file with configuration variables (`env_variables:`), imported into the default module before it is deployed.
     #[serde(default)]
     pub variables: Option<PathBuf>,
+    /// Put the bundle's version in the place of a newer one that runs, and give PaaS a package again that it has already. Default:
+    /// false; such an application is left as it is, and that is told.
+    #[serde(default)]
+    pub overwrite: bool,
 }
 
 /// An environment of PaaS.
@@ -78,7 +82,7 @@ pub struct RedisPool {
     /// The plan: `0shared` or `1exclusive`. Default: 0shared.
     #[serde(default = "plan")]
     pub plan: String,
-    /// How many entries. Default: 10.
+    /// How many entries. Default: 10. Of plan `1exclusive` just 1: its entries must not repeat, and these are of one server.
     #[serde(default = "entries")]
     pub entries: u32,
     /// The server. Default: bk-redis-master.NAMESPACE.svc.cluster.local.

@@ -37,6 +37,9 @@ pub struct SaasPackage {
     pub digest: Digest,
     /// Its bytes.
     pub size: u64,
+    /// Whether it takes the place of a newer version, and is given again where PaaS has it.
+    #[serde(default)]
+    pub overwrite: bool,
 }
 
 /// A module of a SaaS that is deployed.
@@ -53,6 +56,11 @@ pub struct SaasModule {
     pub environment: Environment,
     /// What is deployed: `image:2.6.6` or `package:2.6.6`.
     pub revision: String,
+    /// The content of the package that it comes from. The same version can come with another.
+    pub package: Digest,
+    /// Whether it takes the place of a newer version.
+    #[serde(default)]
+    pub overwrite: bool,
     /// A file of configuration variables that is imported first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<Variables>,
