@@ -108,8 +108,7 @@ impl Fleet {
         let script =
             format!("exec {}", words.iter().map(|word| shell::quoted(word)).collect::<Vec<_>>().join(" "));
         let input = serde_json::to_vec(desired).expect("it has only strings, numbers and lists");
-        let limit =
-            if matches!(work, Work::Apply | Work::Undo) { target.limit } else { target.limit.min(LOOK) };
+        let limit = if work == Work::Look { target.limit.min(LOOK) } else { target.limit };
         let answer = self.run(secrets, Target { limit, ..target }, &script, Input::Bytes(&input)).await?;
         // It says what went wrong in its report, whatever it ends with.
         match serde_json::from_slice(&answer.output) {
@@ -135,10 +134,11 @@ impl Fleet {
         if self.lock(&self.ready).contains(target.reach) {
             return Ok(program.remote_path());
         }
+        let look = Target { limit: target.limit.min(LOOK), ..target };
         if let Reach::Ssh { sudo: sudo @ Sudo::WithPassword { .. }, .. } = target.reach {
-            self.prove_password(secrets, target, sudo).await?;
+            self.prove_password(secrets, look, sudo).await?;
         }
-        let answer = self.run(secrets, target, &program.look_script(), Input::Nothing).await?;
+        let answer = self.run(secrets, look, &program.look_script(), Input::Nothing).await?;
         if !answer.is_good() {
             return Err(failure::explain(target.node, &answer));
         }

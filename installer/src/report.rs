@@ -238,7 +238,8 @@ pub fn text(report: &Report, run: &RunFolder) -> String {
         }
     }
     for (reason, number) in nodes_left_alone(report) {
-        let _ = writeln!(text, "not tried: {number} nodes: {}", ferry_display::printable(&reason));
+        let nodes = if number == 1 { "node" } else { "nodes" };
+        let _ = writeln!(text, "not tried: {number} {nodes}: {}", ferry_display::printable(&reason));
         let _ = writeln!(
             text,
             "  next: mend it, or let more fail: `nodes: {{maxFailures: N}}`; then `apply` again"

@@ -75,9 +75,11 @@ pub(super) fn tell(context: &Context, plan: &Plan, held: &[(StepId, StepId)]) {
     for (root, count) in left.into_iter().filter(|(_, count)| *count > 0) {
         let Some(Desired::NodeSetup(root)) = find(root).map(|step| &step.resource.desired) else { continue };
         let who = if root.wave == CANARY { "the canary " } else { "node " };
-        let nodes = if count == 1 { "1 more node is" } else { "more nodes are" };
-        let count = if count == 1 { String::new() } else { format!("{count} ") };
-        context.events.warn(format!("{who}{} failed: {count}{nodes} left as they were", root.node));
+        let others = match count {
+            1 => "1 more node is left as it was".to_owned(),
+            count => format!("{count} more nodes are left as they were"),
+        };
+        context.events.warn(format!("{who}{} failed: {others}", root.node));
     }
 }
 

@@ -11,6 +11,10 @@ pub(super) fn line(script: &str) -> String {
 
 /// As one word of a shell.
 pub(super) fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:@+,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
@@ -43,7 +47,7 @@ mod tests {
 
     #[test]
     fn words_survive_a_shell() {
-        for text in ["it's", "a b", "$x `y` \"z\"", "a\nb", "\\"] {
+        for text in ["it's", "a b", "$x `y` \"z\"", "a\nb", "\\", "", "/plain-1.0", "~"] {
             let output =
                 Command::new("sh").args(["-c", &format!("printf %s {}", quoted(text))]).output().unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stdout), text);

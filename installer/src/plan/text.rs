@@ -66,6 +66,11 @@ pub fn plan_text(plan: &Plan) -> String {
 fn write_nodes(text: &mut String, steps: &[&Step]) {
     let mut shown: Vec<&Step> = Vec::new();
     for step in steps {
+        if let State::Unknown { reason } = &step.before {
+            let _ = writeln!(text, "{} {:>3} {}", sign(step), step.id, printable(&step.summary));
+            let _ = writeln!(text, "      now: {}", printable(reason));
+            continue;
+        }
         let same = shown.iter().find(|other| other.diff == step.diff && other.action == step.action);
         match same {
             Some(same) => {
