@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: Ferry against other tools on a corpus like a real one, in one run on one machine, so that the
 //! ratios mean something elsewhere.
 
+mod bkrepo;
 mod site;
 
 use std::fs;
@@ -96,6 +97,7 @@ impl Bench {
         self.push(&bundle, &images)?;
         let smallest = images.last().context("there are images")?;
         self.site(&source.host, smallest)?;
+        self.bkrepo()?;
         println!(
             "\n{} images, bundle {:.1} MB; build wrote {:.3} of that to disk (aim 1.02)",
             images.len(),

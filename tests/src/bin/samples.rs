@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use ferry_tests::process::Program;
-use ferry_tests::samples;
+use ferry_tests::{bkrepo, samples};
 
 const HELP: &str = "\
 ferry-samples make DIR URL        write images, charts, runtimes, a spec; what is fetched lies below URL
 ferry-samples serve DIR ADDRESS   offer DIR over HTTP until standard input ends
 ferry-samples check URL           pull everything back from a bundle that is served at URL, and compare
+ferry-samples bkrepo              a stand-in bkrepo that keeps digests alone, until standard input ends; prints its URL
 ferry-samples fill HOST MEGABYTES fill a registry for the benchmark; prints the images' references
 ferry-samples measure PROGRAM ... run a program; prints seconds, KiB of memory, bytes written to disk";
 
@@ -30,6 +31,12 @@ fn main() -> Result<()> {
             for line in samples::check(url)? {
                 println!("{line}");
             }
+        }
+        ["bkrepo"] => {
+            let setup = bkrepo::Setup { keeping: bkrepo::Keeping::DigestsOnly, ..bkrepo::Setup::after_paas() };
+            let server = bkrepo::Bkrepo::start(setup)?;
+            println!("{}", server.url());
+            std::io::stdin().read_to_end(&mut Vec::new())?;
         }
         ["fill", host, megabytes] => {
             for reference in samples::fill(host, megabytes.parse()?)? {
