@@ -34,8 +34,8 @@ pub use error::PushError;
 use ferry_model::report::Failed;
 pub use item::ItemKind;
 pub(crate) use item::{Entry, Item, items};
-pub(crate) use source::BundleBlob;
 pub use report::{BlobCount, Outcome, PushReport, PushedItem};
+pub(crate) use source::BundleBlob;
 pub use target::{Target, TargetError};
 
 /// So many requests must end without an answer before the rest is not tried.

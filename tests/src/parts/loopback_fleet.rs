@@ -54,7 +54,7 @@ PATH=/usr/bin exec /usr/sbin/chroot "$node/root" /usr/bin/sh -c "$SSH_ORIGINAL_C
 /// Nodes on loopback. All keep the programs that are copied there in one folder: this host's disk is not that of many.
 #[derive(Debug)]
 pub struct LoopbackFleet {
-    _daemons: Vec<Daemon>,
+    daemons: Vec<Daemon>,
     folder: TempDir,
     addresses: Vec<Ipv4Addr>,
     port: u16,
@@ -82,7 +82,7 @@ impl LoopbackFleet {
             Ok(Ipv4Addr::new(127, network, u8::try_from(index / 250)?, u8::try_from(index % 250 + 1)?))
         };
         let addresses = (0..count).map(address).collect::<Result<Vec<_>>>()?;
-        let mut fleet = Self { _daemons: Vec::new(), folder, addresses, port: 0 };
+        let mut fleet = Self { daemons: Vec::new(), folder, addresses, port: 0 };
         fleet.port = free_port(IpAddr::V4(fleet.addresses[0]))?;
         for index in 0..count {
             lay_out_node(&fleet.node(index))?;
@@ -92,7 +92,7 @@ impl LoopbackFleet {
         fs::create_dir_all("/run/sshd")?;
         for (number, addresses) in listening.chunks(EACH).enumerate() {
             let daemon = fleet.sshd(number, addresses)?;
-            fleet._daemons.push(daemon);
+            fleet.daemons.push(daemon);
         }
         for address in listening.chunks(EACH).filter_map(|chunk| chunk.last()) {
             wait_for_port(&format!("{address}:{}", fleet.port), Duration::from_secs(30))?;

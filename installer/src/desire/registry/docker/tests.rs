@@ -137,10 +137,9 @@ fn everything_is_there_before_the_container_which_takes_up_what_it_reads() {
 
 #[test]
 fn the_image_is_the_one_for_this_machine() {
-    for (platform, name, manifest, size) in [
-        ("linux/amd64", "config of amd64", "amd64", 43),
-        ("linux/arm64", "config of arm64", "arm64", 605),
-    ] {
+    for (platform, name, manifest, size) in
+        [("linux/amd64", "config of amd64", "amd64", 43), ("linux/arm64", "config of arm64", "arm64", 605)]
+    {
         let desire = try_desire("  docker: {}\n", platform).unwrap();
         let image = daemon_image(&desire);
         assert_eq!((image.config, image.size), (digest(name), size));
