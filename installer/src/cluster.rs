@@ -11,6 +11,7 @@ mod exec;
 mod failure;
 mod kind;
 mod logs;
+mod rights;
 mod summary;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub(crate) use access::{Force, MANAGER, Place};
 pub(crate) use exec::{Ended, Input, Of, Pod, Run};
 pub(crate) use kind::Kind;
 pub use logs::Logs;
+pub(crate) use rights::Right;
 pub use summary::{Node, Summary};
 
 use crate::site::SiteFile;

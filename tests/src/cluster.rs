@@ -2,7 +2,7 @@
 //! discovery, tokens, and controllers that start pods, bind volumes and clean up. It counts what it is asked to change, so that a
 //! test can say "changed nothing". Commands can be run in its pods: those of BlueKing's PaaS.
 //!
-//! What it does not have: other kinds, watches, authorization, admission, schemas beyond what a few checks see to.
+//! What it does not have: other kinds, watches, roles (single rights can be taken away), admission, schemas beyond what a few checks see to.
 
 mod answer;
 mod controller;
@@ -12,6 +12,7 @@ mod fields;
 mod kinds;
 mod logs;
 mod paas;
+mod rights;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +50,7 @@ struct Inner {
     writes: Mutex<Vec<String>>,
     logs: logs::Logs,
     paas: Paas,
+    forbidden: Mutex<Vec<rights::Forbidden>>,
 }
 
 impl Inner {
@@ -58,6 +60,10 @@ impl Inner {
 
     fn writes(&self) -> MutexGuard<'_, Vec<String>> {
         self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forbidden(&self) -> MutexGuard<'_, Vec<rights::Forbidden>> {
+        self.forbidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,6 +113,18 @@ impl FakeCluster {
     /// What a container of the pods of an app (`app` label) has logged.
     pub fn set_log(&self, app: &str, container: &str, lines: &[&str]) {
         self.inner.logs.set(app, container, lines);
+    }
+
+    /// Forbids whoever asks to do `verb` (`patch`, `*` for anything) with `resource` (`deployments`, `*`) in a namespace, or
+    /// everywhere where that is empty.
+    pub fn forbid(&self, verb: &str, resource: &str, namespace: &str) {
+        let (verb, resource, namespace) = (verb.to_owned(), resource.to_owned(), namespace.to_owned());
+        self.inner.forbidden().push(rights::Forbidden { verb, resource, namespace });
+    }
+
+    /// Allows everything again.
+    pub fn allow_everything(&self) {
+        self.inner.forbidden().clear();
     }
 
     /// What becomes of pods from now on.

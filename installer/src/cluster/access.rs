@@ -237,6 +237,18 @@ impl Cluster {
         }
     }
 
+    /// Asks for an answer to `question`, which is posted and changes nothing: a review.
+    pub(super) async fn review(&self, path: &str, question: &Value) -> Result<Value, Failed> {
+        let change = Change {
+            method: Method::POST,
+            path: path.to_owned(),
+            content: "application/json",
+            body: Some(question),
+        };
+        let place = Place::of(question);
+        self.change(change).await.map_err(|error| self.failed("asking for rights", &place, &error))
+    }
+
     /// Has the object removed, and what it owns after it. Done if it is not there.
     pub(crate) async fn delete(&self, place: &Place) -> Result<(), Failed> {
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{Kind, Route, groups, resources, route};
 use super::store::{Refusal, Store};
-use super::{Inner, TOKEN, VERSION, exec, logs};
+use super::{Inner, TOKEN, VERSION, exec, logs, rights};
 
 /// What a request is about.
 struct Asked {
@@ -37,7 +37,7 @@ pub(super) async fn answer(inner: Option<Arc<Inner>>, request: Request<Body>) ->
     if header("authorization") != format!("Bearer {TOKEN}") {
         return refuse(&Refusal::new(401, "Unauthorized", "Unauthorized"));
     }
-    if parts.method != Method::GET {
+    if parts.method != Method::GET && !rights::is_review(parts.uri.path()) {
         inner.writes().push(format!("{} {}", parts.method, parts.uri.path()));
     }
     let body = match body.collect().await {
@@ -51,11 +51,15 @@ pub(super) async fn answer(inner: Option<Arc<Inner>>, request: Request<Body>) ->
     let pairs = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     let query = pairs.map(|(name, value)| (name.to_owned(), unescape(value))).collect();
     let asked = Asked { method: parts.method, query, content: header("content-type"), body };
+    if rights::is_review(parts.uri.path()) {
+        return json_answer(201, &rights::review(&inner.forbidden(), asked.body));
+    }
     if let Some((namespace, pod)) = logs::asked(parts.uri.path()) {
         return log(&inner, namespace, pod, &asked);
     }
     let found = match route(parts.uri.path()) {
-        Some(route) => carry_out(&mut inner.store(), &route, asked),
+        Some(route) => rights::check(&inner.forbidden(), &asked.method, &route)
+            .and_then(|()| carry_out(&mut inner.store(), &route, asked)),
         None => Err(Refusal::new(404, "NotFound", "the server could not find the requested resource")),
     };
     match found {
