@@ -2,6 +2,7 @@
 //! nearest known one.
 
 mod bkdl;
+mod check;
 mod entry;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use bkdl::{Bkdl, BkdlItem};
+pub use check::{Check, Ignore, Pattern};
 pub(crate) use entry::check_url;
 pub use entry::{
     ChartEntry, ChartSource, FileEntry, ImageEntry, ImageSource, RuntimeItem, Runtimes, SaasEntry, Sha256,
@@ -60,6 +62,9 @@ pub struct Spec {
     /// Anything else.
     #[serde(default)]
     pub files: Vec<FileEntry>,
+    /// How completeness is checked.
+    #[serde(default)]
+    pub check: Check,
 }
 
 /// `ferry/v1`.
