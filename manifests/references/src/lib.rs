@@ -6,9 +6,51 @@
 
 #![deny(missing_docs)]
 
+mod documents;
+mod edit;
+mod format;
+mod holes;
+mod lines;
+mod list;
+mod mapped;
+mod parts;
+mod report;
+
 use std::ops::Range;
 
 use serde::Serialize;
+
+pub use crate::documents::{documents, read_documents};
+pub use crate::edit::{Edit, Edited, Left, Target, edit};
+pub use crate::format::format_of;
+use crate::report::Report;
+
+/// The references in a text, in the order of their bytes. Any text will do: what cannot be read is passed over.
+pub fn find(text: &str, format: Format) -> Vec<Found> {
+    let mut report = Report::new(text);
+    match format {
+        Format::List => list::find(text, &mut report),
+        _ => images(text, &mut report),
+    }
+    report.finish()
+}
+
+/// Lines that say `image:`.
+fn images(text: &str, report: &mut Report<'_>) {
+    for (at, line) in lines::of(text) {
+        let Some((key, value)) = line.split_once("image:") else { continue };
+        let start = value.len() - value.trim_start().len();
+        let quoted = value.trim_start();
+        let value = quoted.trim_start_matches(['"', '\'']);
+        let start = start + quoted.len() - value.len();
+        let word = value.split([' ', '"', '\'', '\t']).next().unwrap_or_default();
+        if let Some(parts) =
+            parts::Parts::read(&mapped::Mapped::new(word, at + key.len() + "image:".len() + start))
+        {
+            report.push(parts, How::Image, None, "image".to_owned());
+        }
+    }
+}
 
 /// What a text is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -106,6 +148,8 @@ pub struct Place {
 }
 
 /// The bytes of a reference's parts in the text, without quotes and without what separates them.
+///
+/// A part with bytes but without a name is what a template says: `{{ .Values.global.imageRegistry }}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spans {
     /// The whole reference, where it stands in one piece.
@@ -118,4 +162,23 @@ pub struct Spans {
     pub tag: Option<Range<usize>>,
     /// The digest.
     pub digest: Option<Range<usize>>,
+    /// Where a new name is written that stands nowhere yet: a kustomization's `newName`.
+    pub addition: Option<Addition>,
+}
+
+impl Spans {
+    /// The first byte.
+    pub fn first(&self) -> usize {
+        let parts = [self.registry.as_ref(), self.tag.as_ref(), self.digest.as_ref()];
+        parts.into_iter().flatten().map(|part| part.start).fold(self.repository.start, usize::min)
+    }
+}
+
+/// Where a name is written that stands nowhere yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// The byte before which it is written.
+    pub at: usize,
+    /// What is written before it.
+    pub lead: String,
 }

@@ -1,0 +1,57 @@
+//! Collects what is found, and puts it in the order of the text.
+
+use crate::parts::Parts;
+use crate::{Found, How, Place};
+
+/// What was found in a text so far.
+#[derive(Debug)]
+pub(crate) struct Report<'t> {
+    text: &'t str,
+    found: Vec<Found>,
+}
+
+impl<'t> Report<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { text, found: Vec::new() }
+    }
+
+    /// Notes a reference. Its line and column follow from its bytes.
+    pub(crate) fn push(&mut self, parts: Parts, how: How, object: Option<String>, path: String) {
+        let place = Place { line: 0, column: 0, object, path };
+        self.found.push(Found { named: parts.named, how, place, spans: parts.spans });
+    }
+
+    /// Everything in the order of its bytes, each once: what was noted first of the same bytes stays.
+    pub(crate) fn finish(mut self) -> Vec<Found> {
+        self.found.sort_by_key(|found| (found.spans.repository.start, found.spans.repository.end));
+        self.found.dedup_by(|later, first| later.spans.repository == first.spans.repository);
+        self.found.sort_by_key(|found| found.spans.first());
+        let mut lines = Lines { text: self.text, at: 0, line: 1, begins: 0 };
+        for found in &mut self.found {
+            (found.place.line, found.place.column) = lines.place(found.spans.first());
+        }
+        self.found
+    }
+}
+
+/// Counts lines, forward only.
+struct Lines<'t> {
+    text: &'t str,
+    at: usize,
+    line: usize,
+    begins: usize,
+}
+
+impl Lines<'_> {
+    fn place(&mut self, at: usize) -> (usize, usize) {
+        let between = &self.text.as_bytes()[self.at..at];
+        let count = between.iter().filter(|&&byte| byte == b'\n').count();
+        if count > 0 {
+            self.line += count;
+            let last = between.iter().rposition(|&byte| byte == b'\n').expect("there is one");
+            self.begins = self.at + last + 1;
+        }
+        self.at = at;
+        (self.line, self.text[self.begins..at].chars().count() + 1)
+    }
+}
