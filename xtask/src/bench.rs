@@ -41,12 +41,37 @@ struct Bench {
     rows: Vec<Row>,
 }
 
+/// What can be measured alone.
+const PARTS: [&str; 2] = ["images", "bkrepo"];
+
+struct Options<'a> {
+    megabytes: &'a str,
+    only: Option<&'a str>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(arguments: &[&'a str]) -> Result<Self> {
+        let mut options = Self { megabytes: "500", only: None };
+        for pair in arguments.chunks(2) {
+            match pair {
+                ["--megabytes", number] => options.megabytes = number,
+                ["--only", part] if PARTS.contains(part) => options.only = Some(part),
+                _ => bail!(
+                    "`cargo xtask bench` takes --megabytes N and --only PART, of {}, and nothing else",
+                    PARTS.join(", ")
+                ),
+            }
+        }
+        Ok(options)
+    }
+
+    fn measures(&self, part: &str) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+}
+
 pub(crate) fn bench(arguments: &[&str]) -> Result<()> {
-    let megabytes = match arguments {
-        [] => "500",
-        ["--megabytes", number] => number,
-        _ => bail!("`cargo xtask bench` takes --megabytes N and nothing else"),
-    };
+    let options = Options::parse(arguments)?;
     ensure!(
         find("docker-registry").is_some(),
         "docker-registry is not installed: run `cargo xtask test` once"
@@ -66,14 +91,19 @@ pub(crate) fn bench(arguments: &[&str]) -> Result<()> {
         fs::remove_dir_all(&bench.folder)?;
     }
     fs::create_dir_all(&bench.folder)?;
-    bench.measure(megabytes)?;
+    if options.measures("images") {
+        bench.images(options.megabytes)?;
+    }
+    if options.measures("bkrepo") {
+        bench.bkrepo()?;
+    }
     bench.print();
     // Some gigabytes that nobody looks at.
     remove(&bench.folder)
 }
 
 impl Bench {
-    fn measure(&mut self, megabytes: &str) -> Result<()> {
+    fn images(&mut self, megabytes: &str) -> Result<()> {
         headline(&format!("filling a docker-registry with {megabytes} MB of images"));
         let source = Registry::start(&self.folder.join("source"))?;
         let filled = output(Command::new(&self.samples).args(["fill", &source.host, megabytes]))?;
@@ -97,7 +127,6 @@ impl Bench {
         self.push(&bundle, &images)?;
         let smallest = images.last().context("there are images")?;
         self.site(&source.host, smallest)?;
-        self.bkrepo()?;
         println!(
             "\n{} images, bundle {:.1} MB; build wrote {:.3} of that to disk (aim 1.02)",
             images.len(),

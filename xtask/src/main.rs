@@ -23,7 +23,7 @@ cargo xtask COMMAND
                                with the cluster whose kubeconfig FERRY_TEST_KUBECONFIG names
            --fuzz-seconds N    per target, 15 by default; 0 leaves fuzzing out
   demo   make samples, build a signed bundle, verify it, serve it, pull everything back (target/demo)
-  bench  compare with other tools on a corpus of half a gigabyte (target/bench)
+  bench  compare with other tools on a corpus of half a gigabyte (target/bench); --only PART for one part of it
            --megabytes N       the corpus's size, 500 by default
   gen    write the JSON Schemas in manifests/schema
            --check             only say whether they are up to date
