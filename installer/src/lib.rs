@@ -16,6 +16,7 @@ mod bkrepo;
 pub mod cluster;
 pub mod commands;
 pub mod context;
+mod corefile;
 pub mod desire;
 mod error;
 pub mod export;
