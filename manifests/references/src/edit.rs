@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::{Found, Named, Place};
 
-/// What a site calls an image. Its digest is the same everywhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a site calls an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     /// The registry; where it is empty none is written, and one that stands there stays.
     pub registry: String,
@@ -16,6 +16,8 @@ pub struct Target {
     pub repository: String,
     /// The tag, where it is another one.
     pub tag: Option<String>,
+    /// The digest, where one stands there and it is another one.
+    pub digest: Option<String>,
 }
 
 /// A text with other names in it.
@@ -103,9 +105,12 @@ pub fn edit(text: &str, found: &[Found], site: &dyn Fn(&Found) -> Option<Target>
 }
 
 /// Bytes that become others.
-struct Change {
-    span: Range<usize>,
-    text: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which.
+    pub span: Range<usize>,
+    /// What they become.
+    pub text: String,
 }
 
 impl Change {
@@ -115,8 +120,9 @@ impl Change {
     }
 }
 
-/// The changes that make `target` of `found`, and the name that stands there then.
-fn plan(text: &str, found: &Found, target: &Target) -> Result<(Vec<Change>, Named), Left> {
+/// The changes that make `target` of `found`, and the name that stands there then. For who writes a text piece by piece
+/// and cannot have [`edit`] do it.
+pub fn plan(text: &str, found: &Found, target: &Target) -> Result<(Vec<Change>, Named), Left> {
     let spans = &found.spans;
     let mut named = found.named.clone();
     let mut changes = Vec::new();
@@ -139,6 +145,13 @@ fn plan(text: &str, found: &Found, target: &Target) -> Result<(Vec<Change>, Name
             None => {}
         }
         named.tag = Some(tag.clone());
+    }
+    if let (Some(digest), Some(span)) = (&target.digest, &spans.digest) {
+        if found.named.digest.is_none() {
+            return Err(Left::Template);
+        }
+        changes.push(Change { span: span.clone(), text: digest.clone() });
+        named.digest = Some(digest.clone());
     }
     match &spans.addition {
         Some(addition) if named != found.named => {

@@ -21,7 +21,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 pub use crate::documents::{documents, read_documents};
-pub use crate::edit::{Edit, Edited, Left, Target, edit};
+pub use crate::edit::{Change, Edit, Edited, Left, Target, edit, plan};
 pub use crate::format::format_of;
 use crate::report::Report;
 
