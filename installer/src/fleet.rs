@@ -17,7 +17,7 @@ mod members;
 mod program;
 mod shell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -71,6 +71,15 @@ pub(crate) struct Target<'a> {
     pub(crate) limit: Duration,
 }
 
+/// What a node is asked.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    target: Target<'a>,
+    arguments: &'static [&'static str],
+    input: &'a [u8],
+    program: &'a OwnProgram,
+}
+
 /// Commands on nodes.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -80,6 +89,8 @@ pub(crate) struct Fleet {
     ready: Mutex<BTreeSet<Reach>>,
     /// What was proven of which node: those need not be asked again at once.
     proven: Mutex<BTreeSet<(Host, ferry_model::Digest)>>,
+    /// What a node has just said, for whoever is about to look at it.
+    said: Mutex<BTreeMap<(Host, ferry_model::Digest), NodeReport>>,
 }
 
 impl Fleet {
@@ -90,6 +101,7 @@ impl Fleet {
             program: tokio::sync::OnceCell::new(),
             ready: Mutex::default(),
             proven: Mutex::default(),
+            said: Mutex::default(),
         }
     }
 
@@ -102,14 +114,11 @@ impl Fleet {
         desired: &NodeDesired,
     ) -> Result<NodeReport, Failed> {
         let program = self.program.get_or_try_init(OwnProgram::find).await?;
-        let file = self.place_program(secrets, target, program).await?;
-        let words: Vec<&str> =
-            std::iter::once(file.as_str()).chain(work.arguments().iter().copied()).collect();
-        let script =
-            format!("exec {}", words.iter().map(|word| shell::quoted(word)).collect::<Vec<_>>().join(" "));
         let input = serde_json::to_vec(desired).expect("it has only strings, numbers and lists");
         let limit = if work == Work::Look { target.limit.min(LOOK) } else { target.limit };
-        let answer = self.run(secrets, Target { limit, ..target }, &script, Input::Bytes(&input)).await?;
+        let asked =
+            Asked { target: Target { limit, ..target }, arguments: work.arguments(), input: &input, program };
+        let answer = self.start(secrets, target.limit, asked).await?;
         // It says what went wrong in its report, whatever it ends with.
         match serde_json::from_slice(&answer.output) {
             Ok(report) => Ok(report),
@@ -121,37 +130,39 @@ impl Fleet {
         }
     }
 
-    /// Sees to it that the node has this very program, and says where.
-    async fn place_program(
-        &self,
-        secrets: &Secrets,
-        target: Target<'_>,
-        program: &OwnProgram,
-    ) -> Result<String, Failed> {
+    /// Runs this very program there. Whether the node has it is found out by starting it: it is copied only where that fails.
+    async fn start(&self, secrets: &Secrets, copying: Duration, asked: Asked<'_>) -> Result<Answer, Failed> {
+        let Asked { target, arguments, input, program } = asked;
+        let input = Input::Bytes(input);
         if matches!(target.reach, Reach::Local { .. }) {
-            return Ok(program.path().to_owned());
+            let script = OwnProgram::start_script(program.path(), arguments);
+            return self.run(secrets, target, &script, input).await;
         }
+        let script = OwnProgram::start_script(&program.remote_path(), arguments);
         if self.lock(&self.ready).contains(target.reach) {
-            return Ok(program.remote_path());
+            return self.run(secrets, target, &script, input).await;
         }
-        let look = Target { limit: target.limit.min(LOOK), ..target };
         if let Reach::Ssh { sudo: sudo @ Sudo::WithPassword { .. }, .. } = target.reach {
+            let look = Target { limit: target.limit.min(LOOK), ..target };
             self.prove_password(secrets, look, sudo).await?;
         }
-        let answer = self.run(secrets, look, &program.look_script(), Input::Nothing).await?;
-        if !answer.is_good() {
-            return Err(failure::explain(target.node, &answer));
-        }
-        if !OwnProgram::is_there(target.node, &String::from_utf8_lossy(&answer.output))? {
+        let mut answer = self.run(secrets, target, &program.start_if_there_script(arguments), input).await?;
+        if OwnProgram::is_missing(&answer.status) {
+            OwnProgram::refuse_machine(target.node, &String::from_utf8_lossy(&answer.output))?;
+            let copying = Target { limit: copying, ..target };
             let copied =
-                self.run(secrets, target, &program.copy_script(), Input::File(program.source())).await?;
+                self.run(secrets, copying, &program.copy_script(), Input::File(program.source())).await?;
             if !copied.is_good() {
                 let failed = failure::explain(target.node, &copied);
                 return Err(OwnProgram::explain(failed, copied.status.code()));
             }
+            answer = self.run(secrets, target, &script, input).await?;
         }
-        self.lock(&self.ready).insert(target.reach.clone());
-        Ok(program.remote_path())
+        // One that could not be reached says nothing.
+        if !answer.output.is_empty() {
+            self.lock(&self.ready).insert(target.reach.clone());
+        }
+        Ok(answer)
     }
 
     /// Tries the password alone: sudo would take what comes after a wrong one for another try.
@@ -217,6 +228,16 @@ impl Fleet {
         } else {
             proven.retain(|(known, _)| known != node);
         }
+    }
+
+    /// Leaves what a node has just said of this for the next look, which follows at once.
+    pub(crate) fn leave(&self, node: &Host, what: ferry_model::Digest, said: NodeReport) {
+        self.lock(&self.said).insert((node.clone(), what), said);
+    }
+
+    /// What was left for this look, once.
+    pub(crate) fn take(&self, node: &Host, what: ferry_model::Digest) -> Option<NodeReport> {
+        self.lock(&self.said).remove(&(node.clone(), what))
     }
 
     #[expect(clippy::unused_self, reason = "it reads as what it locks")]

@@ -38,15 +38,28 @@ pub async fn rollback(
     let undoing = Undoing { context, journal, kept: run.kept(), mine: mine(plan, progress), shut };
     let mut is_over = true;
     for batch in batches(&steps) {
-        is_over &= undoing.undo_batch(batch).await?;
+        // Each node by itself, and many at once, as they were set up.
+        let (size, at_once) = match batch {
+            [(step, _), ..] if is_node(step) => (1, context.site.site.limits.steps.max(1)),
+            _ => (batch.len().max(1), 1),
+        };
+        let mut undone =
+            stream::iter(batch.chunks(size)).map(|part| undoing.undo_batch(part)).buffer_unordered(at_once);
+        while let Some(ended) = undone.next().await {
+            is_over &= ended?;
+        }
     }
     // What failed can be tried again: until then this run is not taken back.
     if is_over { journal.append([JournalEvent::UndoEnded]) } else { Ok(()) }
 }
 
-/// Steps that are undone together: images that stand side by side, and each other step alone.
+/// Steps that are undone together: images or nodes that stand side by side, and each other step alone.
 fn batches<'a, 'b>(steps: &'b [Begun<'a>]) -> impl Iterator<Item = &'b [Begun<'a>]> {
-    steps.chunk_by(|(one, _), (other, _)| is_image(one) && is_image(other))
+    steps.chunk_by(|(one, _), (other, _)| is_image(one) && is_image(other) || is_node(one) && is_node(other))
+}
+
+fn is_node(step: &Step) -> bool {
+    matches!(step.resource.desired, Desired::NodeSetup(_))
 }
 
 fn is_image(step: &Step) -> bool {
@@ -77,8 +90,7 @@ fn undo_order<'a>(plan: &'a Plan, progress: &'a Progress) -> Vec<Begun<'a>> {
         open.filter_map(|step| Some((step, progress.steps.get(&step.id).filter(|begun| is_open(begun))?)));
     let takes_up = |step: &Step, begun: &StepProgress| {
         let ran = begun.before.as_ref().is_some_and(|before| matches!(before.state, State::Present { .. }));
-        let is_node = matches!(step.resource.desired, Desired::NodeSetup(_));
-        ran && !is_node && !step.resource.follows.is_empty()
+        ran && !is_node(step) && !step.resource.follows.is_empty()
     };
     // A tag that named something else goes back first: deleting a manifest takes every tag along that names it.
     let retags = |step: &Step, begun: &StepProgress| {

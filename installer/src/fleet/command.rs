@@ -22,7 +22,6 @@ const STRAGGLERS: Duration = Duration::from_millis(200);
 /// What a command reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Input<'a> {
-    Nothing,
     Bytes(&'a [u8]),
     File(&'a Path),
 }
@@ -102,7 +101,6 @@ impl Job<'_> {
     async fn feed(&self, mut pipe: ChildStdin) -> std::io::Result<()> {
         pipe.write_all(&self.head).await?;
         match self.input {
-            Input::Nothing => {}
             Input::Bytes(bytes) => pipe.write_all(bytes).await?,
             Input::File(path) => {
                 let mut file = tokio::fs::File::open(path).await?;
@@ -176,21 +174,21 @@ mod tests {
     async fn nothing_waits_for_a_command_that_hangs() {
         let begun = Instant::now();
         let failed =
-            sh("echo why >&2; exec sleep 60", Input::Nothing, Duration::from_secs(1)).await.unwrap_err();
+            sh("echo why >&2; exec sleep 60", Input::Bytes(b""), Duration::from_secs(1)).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(5));
         assert_eq!(failed.message, "node n1 gave no answer in 1 s; it said: why");
         // Nor for what it left behind with its pipe for errors.
         let begun = Instant::now();
-        let answer = sh("sleep 5 >/dev/null & echo done", Input::Nothing, LONG).await.unwrap();
+        let answer = sh("sleep 5 >/dev/null & echo done", Input::Bytes(b""), LONG).await.unwrap();
         assert_eq!(answer.output, b"done\n");
         assert!(begun.elapsed() < Duration::from_secs(4));
     }
 
     #[tokio::test]
     async fn what_a_node_says_has_bounds() {
-        let failed = sh("yes | head -c 9000000", Input::Nothing, LONG).await.unwrap_err();
+        let failed = sh("yes | head -c 9000000", Input::Bytes(b""), LONG).await.unwrap_err();
         assert!(failed.message.contains("more than 8 MiB"), "{failed}");
-        let answer = sh("yes | head -c 100000 >&2; echo last >&2", Input::Nothing, LONG).await.unwrap();
+        let answer = sh("yes | head -c 100000 >&2; echo last >&2", Input::Bytes(b""), LONG).await.unwrap();
         assert!(answer.errors.len() <= MOST_ERRORS && last_line(&answer.errors).as_deref() == Some("last"));
     }
 }

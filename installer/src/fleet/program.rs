@@ -2,11 +2,14 @@
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use ferry_model::Digest;
 use ferry_model::failure::Class;
 use ferry_model::host::Host;
 use ferry_model::report::Failed;
+
+use super::shell;
 
 /// Where nodes keep it.
 const FOLDER: &str = "/var/lib/ferry/bin";
@@ -14,6 +17,8 @@ const FOLDER: &str = "/var/lib/ferry/bin";
 const DAMAGED: i32 = 91;
 /// What it ends with where the copy does not run.
 const DOES_NOT_RUN: i32 = 92;
+/// What a script ends with where there is no copy.
+const MISSING: i32 = 93;
 
 /// This very program.
 #[derive(Debug)]
@@ -58,9 +63,27 @@ impl OwnProgram {
         format!("{FOLDER}/{}", self.digest.hex())
     }
 
-    /// Says what machine it is, and `there` if it has the program whole.
-    pub(super) fn look_script(&self) -> String {
-        format!("uname -m\nf={}\n{}if is_whole; then echo there; fi\n", self.remote_path(), self.is_whole())
+    /// Starts it, wherever it is.
+    pub(super) fn start_script(path: &str, arguments: &[&str]) -> String {
+        let words: Vec<String> =
+            std::iter::once(&path).chain(arguments).map(|word| shell::quoted(word)).collect();
+        format!("exec {}\n", words.join(" "))
+    }
+
+    /// Starts it on a node that has it, or else says what machine that is. Its digest was made sure of when it got its name;
+    /// of each start on hundreds of nodes, that would be most of the work.
+    pub(super) fn start_if_there_script(&self, arguments: &[&str]) -> String {
+        format!(
+            "f={path}\nif [ -f \"$f\" ] && [ -x \"$f\" ] && [ $(wc -c <\"$f\") -eq {size} ]; then {start}fi\nuname -m\nexit {MISSING}\n",
+            path = self.remote_path(),
+            size = self.size,
+            start = Self::start_script(&self.remote_path(), arguments),
+        )
+    }
+
+    /// Whether it could not be started because it is not there.
+    pub(super) fn is_missing(status: &ExitStatus) -> bool {
+        status.code() == Some(MISSING)
     }
 
     /// Takes it from standard input. What has its name is always whole.
@@ -85,19 +108,16 @@ impl OwnProgram {
         )
     }
 
-    /// Whether a node has it, by what it said of itself.
-    pub(super) fn is_there(node: &Host, said: &str) -> Result<bool, Failed> {
-        let mut lines = said.lines().map(str::trim);
-        let machine = lines.next().unwrap_or_default();
-        if machine != std::env::consts::ARCH {
-            let message = format!(
-                "node {node} is a {machine} machine, and this program is for {}",
-                std::env::consts::ARCH
-            );
-            return Err(Failed::because(Class::Input, message)
-                .hint("configure nodes of that kind from a machine of that kind, with a site file that lists them alone"));
+    /// Fails where a node says that it is a machine of another kind.
+    pub(super) fn refuse_machine(node: &Host, said: &str) -> Result<(), Failed> {
+        let machine = said.trim();
+        if machine == std::env::consts::ARCH {
+            return Ok(());
         }
-        Ok(lines.next() == Some("there"))
+        let message =
+            format!("node {node} is a {machine} machine, and this program is for {}", std::env::consts::ARCH);
+        Err(Failed::because(Class::Input, message)
+            .hint("configure nodes of that kind from a machine of that kind, with a site file that lists them alone"))
     }
 
     /// Why the copy is of no use.
@@ -125,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    const SCRIPT: &str = "#!/bin/sh\necho ferry-installer 1\n";
+    const SCRIPT: &str = "#!/bin/sh\necho ferry-installer \"$@\"\n";
 
     fn run(folder: &Path, script: &str, input: &[u8], path: Option<&Path>) -> (Option<i32>, String, String) {
         use std::io::Write as _;
@@ -155,10 +175,19 @@ mod tests {
         for name in ["mkdir", "cat", "chmod", "mv", "rm", "wc", "uname", "sh"] {
             std::os::unix::fs::symlink(format!("/bin/{name}"), bare.path().join(name)).unwrap();
         }
-        let (own, node) = (own(SCRIPT), "n1".parse().unwrap());
+        let own = own(SCRIPT);
+        let script = own.start_if_there_script(&["node", "it's"]);
         for path in [None, Some(bare.path())] {
-            let there =
-                || OwnProgram::is_there(&node, &run(folder.path(), &own.look_script(), b"", path).1).unwrap();
+            let there = || match run(folder.path(), &script, b"", path) {
+                (Some(MISSING), said, _) => {
+                    OwnProgram::refuse_machine(&"n1".parse().unwrap(), &said).unwrap();
+                    false
+                }
+                (code, said, _) => {
+                    assert_eq!((code, said.as_str()), (Some(0), "ferry-installer node it's\n"));
+                    true
+                }
+            };
             assert!(!there());
             let cut = &SCRIPT.as_bytes()[..20];
             let (code, _, errors) = run(folder.path(), &own.copy_script(), cut, path);
@@ -188,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_machine_of_another_kind_is_told() {
-        let failed = OwnProgram::is_there(&"n1".parse().unwrap(), "riscv64\n").unwrap_err();
+        let failed = OwnProgram::refuse_machine(&"n1".parse().unwrap(), "riscv64\n").unwrap_err();
         assert!(failed.message.contains("riscv64"), "{failed}");
     }
 }

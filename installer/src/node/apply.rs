@@ -25,7 +25,12 @@ pub fn apply_node(root: &Root, desired: &NodeDesired) -> NodeReport {
 
 /// What [`apply_node`] would do.
 pub fn plan_node(root: &Root, desired: &NodeDesired) -> NodeReport {
-    Gathered::ask(root, desired).report(root)
+    let mut report = Gathered::ask(root, desired).report(root);
+    match State::of(root).journal() {
+        Ok(journal) => report.unfinished = journal.unfinished(),
+        Err(failed) => report.failures.push(failed),
+    }
+    report
 }
 
 /// Another root than `/` has files alone.

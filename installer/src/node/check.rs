@@ -15,6 +15,7 @@ use ferry_model::report::{Check, Failed, Finding, Severity};
 use ferry_transfer::{CaFile, Client, Daemon, Options, RetryPolicy};
 
 use super::gather::{self, Gathered};
+use super::state::State;
 use super::{Root, endpoint};
 use crate::resources::is_registry;
 
@@ -83,6 +84,7 @@ pub async fn check_node(root: &Root, desired: &NodeDesired) -> NodeReport {
         checks.push(REGISTRY.check(registry.address.to_string(), finding, found));
     }
     checks.extend(files(&gathered));
+    checks.extend(taken_up(root));
     if runtimes.iter().any(|runtime| runtime == "docker") {
         checks.push(daemon_sees(desired).await);
     }
@@ -207,6 +209,15 @@ fn files(gathered: &Gathered) -> Vec<Check> {
         gathered.failures.iter().map(|failed| RUNTIME.check("host", Finding::Failed, &failed.message)),
     );
     checks
+}
+
+/// Whether a run that was cut off has left something to be taken up. Files do not show that.
+fn taken_up(root: &Root) -> Option<Check> {
+    let left = match State::of(root).journal() {
+        Ok(journal) => journal.unfinished(),
+        Err(failed) => vec![failed.message],
+    };
+    (!left.is_empty()).then(|| RUNTIME.check("host", Finding::Failed, left.join("; ")))
 }
 
 /// Whether dockerd itself says that it has what its files say.

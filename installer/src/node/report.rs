@@ -42,6 +42,7 @@ pub fn text(report: &NodeReport, tense: Tense) -> String {
         };
         text.push_str(&format!("{would}{verb}: {} ({})\n", service.unit, service.reason));
     }
+    report.unfinished.iter().for_each(|left| text.push_str(&format!("cut off before: {left}\n")));
     if !report.checks.is_empty() {
         text.push_str(&PreflightReport::new(report.checks.clone()).text());
     }
@@ -50,8 +51,9 @@ pub fn text(report: &NodeReport, tense: Tense) -> String {
         text.push_str(&format!("failed: {}\n", failed.message));
         failed.hints.iter().for_each(|hint| text.push_str(&format!("  try: {hint}\n")));
     }
-    if report.changes.is_empty() && report.services.is_empty() && report.checks.is_empty() && is_good(report)
-    {
+    let does_nothing =
+        report.changes.is_empty() && report.services.is_empty() && report.unfinished.is_empty();
+    if does_nothing && report.checks.is_empty() && is_good(report) {
         text.push_str("nothing to do\n");
     }
     text
@@ -73,11 +75,12 @@ mod tests {
         report.changes.push(FileChange { path: "/etc/f".into(), change: Change::Made, diff });
         let how = Takeup::Reload;
         report.services.push(ServiceChange { unit: "docker.service".into(), how, reason: "why".into() });
+        report.unfinished.push("k3s.service has to restart: why".into());
         report.notes.push("mind".into());
         assert_eq!(
             text(&report, Tense::Planned),
             "n1: docker\nwould be made /etc/f\n  | --- /dev/null\n  | +++ /etc/f\n  | @@ -0,0 +1 @@\n  | +x\n\
-             would be told to reload: docker.service (why)\nnote: mind\n"
+             would be told to reload: docker.service (why)\ncut off before: k3s.service has to restart: why\nnote: mind\n"
         );
         assert!(is_good(&report));
         report.failures.push(Failed::because(Class::Local, "no").hint("do"));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ferry_model::Digest;
 use ferry_model::failure::Class;
-use ferry_model::node::ServiceChange;
+use ferry_model::node::{ServiceChange, Takeup};
 use ferry_model::report::Failed;
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +194,18 @@ impl Journal {
     /// Whether there is nothing to take back, and nothing left to do.
     pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.folders.is_empty() && !self.has_more_to_do()
+    }
+
+    /// Changes that were not taken up, in words.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        let services = self.services.iter().filter(|service| service.how != Takeup::Nothing);
+        let services = services.map(|service| {
+            let verb = if service.how == Takeup::Restart { "restart" } else { "reload" };
+            format!("{} has to {verb}: {}", service.unit, service.reason)
+        });
+        services
+            .chain(self.commands.iter().map(|command| format!("{} has to run", command.join(" "))))
+            .collect()
     }
 
     /// Whether changes are there that were not taken up.

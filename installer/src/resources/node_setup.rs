@@ -71,7 +71,8 @@ impl Manage for NodeSetup {
     /// What cannot be reached is not begun, so there is nothing to undo of it.
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
         let (asked, _) = self.complete(context);
-        self.ask(context, Work::Look, &asked).await?;
+        let said = self.ask(context, Work::Look, &asked).await?;
+        context.fleet.leave(&self.node, digest(&asked), said);
         let text = serde_json::to_vec(&asked).expect("it has only strings, numbers and lists");
         let mut files = BTreeMap::from([(ASKED.to_owned(), kept.save(&text)?)]);
         if let Some(before) = context.previous.of(context, &self.node)? {
@@ -88,10 +89,14 @@ impl Manage for NodeSetup {
             return Err(Failed::because(Class::Input, message));
         }
         let digest = digest(&desired);
+        context.fleet.take(&self.node, digest);
         context.fleet.note_proven(&self.node, digest, false);
         told::refuse_failures(&self.node, &self.ask(context, Work::Apply, &desired).await?)?;
-        told::refuse_unproven(&self.node, &self.ask(context, Work::Check, &desired).await?)?;
+        let proof = self.ask(context, Work::Check, &desired).await?;
+        told::refuse_unproven(&self.node, &proof)?;
         context.fleet.note_proven(&self.node, digest, true);
+        // A proof is a look as well: where it is passed, there is nothing to change.
+        context.fleet.leave(&self.node, digest, proof);
         Ok(())
     }
 
@@ -151,7 +156,10 @@ impl OnNode for NodeSetup {
 
     async fn look(&self, context: &Context) -> Result<State, Failed> {
         let (desired, missing) = self.complete(context);
-        let report = self.ask(context, Work::Look, &desired).await?;
+        let report = match context.fleet.take(&self.node, digest(&desired)) {
+            Some(said) => said,
+            None => self.ask(context, Work::Look, &desired).await?,
+        };
         told::refuse_failures(&self.node, &report)?;
         let mut seen = told::Seen::of(&report);
         if !missing.is_empty() {

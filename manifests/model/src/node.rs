@@ -99,6 +99,9 @@ pub struct NodeReport {
     /// Services that took changes up, or would have to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceChange>,
+    /// What a run that was cut off has left to be done: files that nobody has taken up yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<String>,
     /// What was checked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,

@@ -210,6 +210,105 @@ fn a_kill_at_any_write_leaves_files_that_a_runtime_starts_with_and_a_second_run_
     assert!(writes > 10, "{writes}");
 }
 
+const CONFIG: &str = "/etc/containerd/config.toml";
+/// containerd as the documents of 2020 had it: beside this, `config_path` keeps its plug-in from starting.
+const CONTAINERD: [(&str, &str); 6] = [
+    ("/lib/systemd/system/containerd.service", "[Service]\nExecStart=/usr/bin/containerd\n"),
+    ("/usr/bin/containerd", "io.containerd.grpc.v1 toml:\"config_path\""),
+    ("/usr/sbin/update-ca-certificates", ""),
+    ("/proc/sys/kernel/hostname", "n1\n"),
+    (HOSTS, "127.0.0.1 localhost"),
+    (
+        CONFIG,
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\n  endpoint = [\"https://cache.corp\"]\n\
+         [plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"cache.corp\".tls]\n  insecure_skip_verify = true\n",
+    ),
+];
+
+/// Whatever a runtime reads at this moment is whole, and it starts with it.
+fn expect_runtimes_start(root: &Root, moment: &str) {
+    if root.exists(JSON) {
+        let json: serde_json::Value = serde_json::from_str(&text(root, JSON)).expect(moment);
+        // Whoever is told to rely on a certificate has it.
+        let relies = json.get("insecure-registries").is_some();
+        assert!(!relies || root.exists("/etc/docker/certs.d/tls.corp:5443/ca.crt"), "{moment}");
+    }
+    if root.exists(CONFIG) {
+        let config: toml_edit::DocumentMut = text(root, CONFIG).parse().expect(moment);
+        let registry = &config["plugins"]["io.containerd.grpc.v1.cri"]["registry"];
+        let has = |key: &str| registry.get(key).is_some();
+        assert!(!(has("config_path") && (has("mirrors") || has("configs"))), "{moment}: {config}");
+        assert!(has("config_path") || has("mirrors"), "{moment}: {config}");
+        // What the tables said is in files before the tables go.
+        let hosts = "/etc/containerd/certs.d/docker.io/hosts.toml";
+        assert!(!has("config_path") || text(root, hosts).contains("cache.corp"), "{moment}");
+    }
+    for (path, (_, bytes)) in all(root) {
+        if path.file_name().is_some_and(|name| name == "hosts.toml") {
+            String::from_utf8(bytes).expect(moment).parse::<toml_edit::DocumentMut>().expect(moment);
+        }
+    }
+}
+
+/// Kills one way at each of its writes, then goes that way again and, from there, the other one. Gives how many writes it has.
+fn cut_everywhere(files: &[(&str, &str)], is_way_back: bool) -> usize {
+    let go = |root: &Root, is_back: bool, hands: &Fake| {
+        if is_back { undo_with(root, hands) } else { apply_with(root, &desired(), hands) }
+    };
+    let start = || {
+        let (folder, root) = node(files);
+        fs::create_dir_all(root.path("/var/lib/ferry/other")).unwrap();
+        let bare = all(&root);
+        if is_way_back {
+            assert_eq!(apply_with(&root, &desired(), &Fake::default()).failures, []);
+        }
+        (folder, root, bare)
+    };
+    for writes in 0.. {
+        let moment = format!("back: {is_way_back}, after {writes} writes");
+        let (_folder, root, bare) = start();
+        let applied = all(&root);
+        let hands = Fake::dying_after(writes);
+        let is_whole = go(&root, is_way_back, &hands).failures.is_empty();
+        expect_runtimes_start(&root, &moment);
+        let told: Vec<String> = hands.told.take();
+
+        // Whoever looks sees that something is left.
+        let plan = plan_node(&root, &desired());
+        let is_right = plan.changes.is_empty() && plan.unfinished.is_empty();
+        assert!(is_whole || is_way_back || !is_right || told.len() == 2, "{moment}: {plan:?}");
+
+        let hands = Fake::default();
+        assert_eq!(go(&root, is_way_back, &hands).failures, [], "{moment}");
+        expect_runtimes_start(&root, &moment);
+        assert!(text_of_journal_is_settled(&root), "{moment}");
+        assert!(is_whole || [told, hands.told.take()].concat().len() >= 2, "nobody was told, {moment}");
+        if is_way_back {
+            assert_eq!(all(&root), bare, "{moment}");
+            assert_eq!(go(&root, false, &Fake::default()).failures, [], "{moment}");
+            assert_eq!(all(&root).len(), applied.len(), "{moment}");
+        } else {
+            assert!(plan_node(&root, &desired()).changes.is_empty(), "{moment}");
+            assert_eq!(go(&root, true, &Fake::default()).failures, [], "{moment}");
+            assert_eq!(all(&root), bare, "{moment}");
+        }
+        if is_whole {
+            return writes;
+        }
+    }
+    unreachable!("some run ends")
+}
+
+#[test]
+fn a_kill_at_any_write_there_or_back_leaves_runtimes_that_start() {
+    for files in [&FILES[..], &CONTAINERD[..]] {
+        for is_way_back in [false, true] {
+            let writes = cut_everywhere(files, is_way_back);
+            assert!(writes > 10, "back: {is_way_back}, {writes} writes");
+        }
+    }
+}
+
 fn text_of_journal_is_settled(root: &Root) -> bool {
     !State::of(root).journal().unwrap().has_more_to_do()
 }

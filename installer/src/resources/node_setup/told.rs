@@ -35,6 +35,9 @@ impl Seen {
                 Takeup::Restart => does.push(format!("{unit} restarts")),
             }
         }
+        if !report.unfinished.is_empty() {
+            does.push("finish what was cut off".into());
+        }
         Self { does, runtimes: report.runtimes.join(", "), text: text(report), unproven: None }
     }
 
@@ -80,6 +83,9 @@ fn text(report: &NodeReport) -> String {
     for service in report.services.iter().filter(|service| service.how != Takeup::Nothing) {
         let how = if service.how == Takeup::Restart { "restarts" } else { "reloads" };
         let _ = writeln!(text, "# {} {how}: {}", service.unit, service.reason);
+    }
+    for left in &report.unfinished {
+        let _ = writeln!(text, "# cut off: {left}");
     }
     for note in &report.notes {
         let _ = writeln!(text, "# note: {note}");
@@ -144,6 +150,11 @@ mod tests {
             assert_eq!(state.property("does"), Some(does));
             assert_eq!(state.property("right"), Some(if does.is_empty() { "yes" } else { "no" }));
         }
+        // Its files are right, and nobody has taken them up.
+        let unfinished = vec!["docker.service has to reload: because".to_owned()];
+        let cut_off = Seen::of(&NodeReport { unfinished, ..report(&[], &[]) }).state();
+        assert_eq!(cut_off.property("right"), Some("no"));
+        assert_eq!(cut_off.text(), Some("# cut off: docker.service has to reload: because\n"));
         let text = Seen::of(&report(&["/etc/hosts"], &[Takeup::Restart])).state();
         assert_eq!(text.text(), Some("--- /etc/hosts\n+x\n# docker.service restarts: because\n"));
     }
