@@ -16,6 +16,7 @@ mod runtimes;
 mod serve;
 mod site;
 mod status;
+mod virtual_nodes;
 
 use clap::{Parser, Subcommand};
 use ferry_bundle::cli::{InspectArgs, VerifyArgs};
@@ -60,6 +61,7 @@ enum Command {
     Export(export::Args),
     Registry(registry::Args),
     Node(node::Args),
+    VirtualNodes(virtual_nodes::Args),
     Runtimes(runtimes::Args),
     Completion(completion::Args),
 }
@@ -96,6 +98,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Export(args) => export::run(&args, global),
         Command::Registry(args) => registry::run(&args, global),
         Command::Node(args) => node::run(&args, global),
+        Command::VirtualNodes(args) => virtual_nodes::run(&args, global),
         Command::Runtimes(args) => runtimes::run(&args, global),
         Command::Completion(args) => Ok(completion::run(&args)),
     }

@@ -15,9 +15,11 @@ use ferry_model::catalog::Catalog;
 use ferry_model::plan::{Resource, Space};
 
 pub use blueking::BluekingError;
+pub(crate) use facts::ingress;
 pub use facts::{Facts, GivenCertificate, GivenFile, ImageFile};
 pub use manifests::{Secrets, manifests};
 pub use naming::Naming;
+pub(crate) use nodes::virtual_settings;
 
 use crate::Error;
 use crate::site::SiteFile;

@@ -28,7 +28,7 @@ use ferry_model::node::{NodeDesired, NodeReport};
 use ferry_model::plan::{Reach, Sudo};
 use ferry_model::report::Failed;
 
-pub use members::{Member, members};
+pub use members::{Listed, Member, members};
 
 use crate::site::Secrets;
 use command::{Answer, Input, Job};

@@ -41,5 +41,6 @@ pub mod serve;
 pub mod session;
 pub mod site;
 pub mod starter;
+pub mod virtual_nodes;
 
 pub use error::Error;

@@ -15,7 +15,7 @@ use crate::context::{Context, Manner};
 use crate::desire::blueking::read_packages;
 use crate::desire::registry::detect;
 use crate::export::host_platform;
-use crate::fleet::{Member, members};
+use crate::fleet::{Listed, Member, members};
 use crate::images::find_program;
 
 /// What only this machine and this bundle's file know.
@@ -43,6 +43,8 @@ pub struct Facts {
     pub variables: BTreeMap<PathBuf, GivenFile>,
     /// The nodes that are set up.
     pub nodes: Vec<Member>,
+    /// Nodes of the cluster that are no machines, and so are not.
+    pub virtual_nodes: Vec<String>,
     /// The address of the cluster's ingress-nginx, where BlueKing's names lead nodes there.
     pub ingress: Option<IpAddr>,
 }
@@ -117,6 +119,10 @@ impl Facts {
             let path = site.absolute(path);
             variables.insert(path.clone(), given(&path)?);
         }
+        let listed = match &site.site.nodes.configure {
+            Some(_) => members(context).await?,
+            None => Listed::default(),
+        };
         Ok(Self {
             program: absolute(&program)?,
             bundle: absolute(bundle.path())?,
@@ -131,17 +137,15 @@ impl Facts {
                 None => BTreeMap::new(),
             },
             variables,
-            nodes: match &site.site.nodes.configure {
-                Some(_) => members(context).await?,
-                None => Vec::new(),
-            },
+            nodes: listed.machines,
+            virtual_nodes: listed.virtual_nodes,
             ingress: ingress(context).await?,
         })
     }
 }
 
 /// Asked for only where it is needed and not said.
-async fn ingress(context: &Context) -> Result<Option<IpAddr>, Error> {
+pub(crate) async fn ingress(context: &Context) -> Result<Option<IpAddr>, Error> {
     let site = &context.site.site;
     let is_said = site.nodes.configure.as_ref().is_none_or(|configure| configure.ingress.is_some());
     if is_said || site.blueking.is_none() {

@@ -1,5 +1,7 @@
 //! What nodes shall be like, from the site's registry, BlueKing's names and what the site file says of nodes.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use crate::Error;
 use crate::export::find_image;
 use crate::fleet::Member;
 use crate::site::SiteFile;
+
+pub(crate) use settings::virtual_settings;
 
 /// Adds each node that shall be set up.
 pub(super) fn desire_nodes(
@@ -35,26 +39,13 @@ pub(super) fn desire_nodes(
         }
         return Ok(());
     };
-    let mut wanted = Wanted {
-        desired: NodeDesired::default(),
-        authorities: BTreeMap::new(),
-        after: Vec::new(),
-        follows: Vec::new(),
-    };
-    wanted.desired.resolver = configure.resolver;
-    wanted.desired.host_trust = configure.host_trust;
-    wanted.add_names(desire, site, configure, facts.ingress);
+    let mut wanted = Wanted::new(site, configure, facts.ingress)?;
+    desire.by_hand.append(&mut wanted.notes);
     if let Some(registry) = &site.site.registry {
-        wanted.add_own(desire, site, registry, configure)?;
+        wanted.wait_for(desire, site, registry);
         wanted.add_probe(desire, catalog, site, registry, configure, facts)?;
-    } else if !configure.mirrors.is_empty() || configure.probe.is_some() {
-        return Err(wrong(
-            "`nodes` has `mirrors` or `probe`, and the site has no `registry`",
-            "say which `registry` they pull from",
-        ));
     }
-    wanted.add_further(configure)?;
-    wanted.add_docker_of_blueking(site);
+    settings::desire_settings(desire, site, configure, &wanted, facts);
     for (index, member) in facts.nodes.iter().enumerate() {
         let setup = NodeSetup {
             node: member.name.clone(),
@@ -69,7 +60,7 @@ pub(super) fn desire_nodes(
             .following(wanted.follows.iter().cloned());
         desire.resources.push(resource);
     }
-    if facts.nodes.is_empty() {
+    if facts.nodes.is_empty() && configure.virtual_nodes.is_none() {
         desire.by_hand.push("`nodes: {configure: true}` names no nodes".into());
     }
     Ok(())
@@ -81,16 +72,37 @@ struct Wanted {
     authorities: BTreeMap<RegistryAddress, PathBuf>,
     after: Vec<ResourceId>,
     follows: Vec<ResourceId>,
+    /// What is left to the operator.
+    notes: Vec<String>,
 }
 
 impl Wanted {
-    fn add_names(
-        &mut self,
-        desire: &mut Desire,
-        site: &SiteFile,
-        configure: &Configure,
-        found: Option<IpAddr>,
-    ) {
+    /// What the site file says of all nodes.
+    fn new(site: &SiteFile, configure: &Configure, ingress: Option<IpAddr>) -> Result<Self, Error> {
+        let mut wanted = Self {
+            desired: NodeDesired::default(),
+            authorities: BTreeMap::new(),
+            after: Vec::new(),
+            follows: Vec::new(),
+            notes: Vec::new(),
+        };
+        wanted.desired.resolver = configure.resolver;
+        wanted.desired.host_trust = configure.host_trust;
+        wanted.add_names(site, configure, ingress);
+        if let Some(registry) = &site.site.registry {
+            wanted.add_own(site, registry, configure)?;
+        } else if !configure.mirrors.is_empty() || configure.probe.is_some() {
+            return Err(wrong(
+                "`nodes` has `mirrors` or `probe`, and the site has no `registry`",
+                "say which `registry` they pull from",
+            ));
+        }
+        wanted.add_further(configure)?;
+        wanted.add_docker_of_blueking(site);
+        Ok(wanted)
+    }
+
+    fn add_names(&mut self, site: &SiteFile, configure: &Configure, found: Option<IpAddr>) {
         let mut names = configure.names.clone();
         let bluekings: Vec<Host> =
             blueking_names(site).into_iter().filter(|name| !names.contains_key(name)).collect();
@@ -99,7 +111,7 @@ impl Wanted {
             None if bluekings.is_empty() => {}
             None => {
                 let names: Vec<String> = bluekings.iter().map(Host::to_string).collect();
-                desire.by_hand.push(format!(
+                self.notes.push(format!(
                     "nodes must resolve {} too, and the cluster has no ingress-nginx whose address could be taken: `nodes: {{ingress: IP}}`",
                     names.join(" and ")
                 ));
@@ -109,13 +121,7 @@ impl Wanted {
     }
 
     /// The site's own registry.
-    fn add_own(
-        &mut self,
-        desire: &Desire,
-        site: &SiteFile,
-        registry: &Registry,
-        configure: &Configure,
-    ) -> Result<(), Error> {
+    fn add_own(&mut self, site: &SiteFile, registry: &Registry, configure: &Configure) -> Result<(), Error> {
         let prefix = match &registry.paths {
             Paths::Keep => String::new(),
             Paths::Prefix(prefix) => prefix.trim_matches('/').to_owned(),
@@ -141,12 +147,16 @@ impl Wanted {
             prefix,
             mirrors,
         });
+        Ok(())
+    }
+
+    /// The site's own registry is up before nodes pull from it, and its certificates are as they shall be.
+    fn wait_for(&mut self, desire: &Desire, site: &SiteFile, registry: &Registry) {
         let is_there = |id: &ResourceId| desire.resources.iter().any(|resource| resource.id() == *id);
         self.after.extend(Some(ResourceId::new("endpoint", &registry.address)).filter(is_there));
         let certificates =
             ResourceId::new("certificates", site.absolute(&registry.folder).join("tls").display());
         self.follows.extend(Some(certificates).filter(is_there));
-        Ok(())
     }
 
     /// The image whose pull proves it.

@@ -2,41 +2,55 @@
 
 use ferry_model::failure::Class;
 use ferry_model::report::Failed;
-use ferry_model::site::FromCluster;
+use ferry_model::site::{FromCluster, VirtualNodes};
 use serde_json::Value;
 
-use super::Member;
+use super::{Listed, Member};
 use crate::cluster::{Cluster, Kind};
 
 const ROLE: &str = "node-role.kubernetes.io/";
 
 /// Those that are meant, sorted by name.
-pub(super) async fn list(cluster: &Cluster, wanted: &FromCluster) -> Result<Vec<Member>, Failed> {
+pub(super) async fn list(
+    cluster: &Cluster,
+    wanted: &FromCluster,
+    virtual_nodes: &VirtualNodes,
+) -> Result<Listed, Failed> {
     let kind = Kind::known("v1", "Node").expect("nodes are a known kind");
     let nodes = cluster.list(&kind, "", &wanted.selector).await?;
-    let members = choose(&nodes, &wanted.roles)?;
-    if members.is_empty() {
+    let listed = choose(&nodes, &wanted.roles, virtual_nodes)?;
+    if listed.machines.is_empty() && listed.virtual_nodes.is_empty() {
         let message = format!("{} has no node that `fromCluster` means", cluster.name());
         return Err(Failed::because(Class::NotFound, message)
             .hint(format!("see `{} get nodes --show-labels`", cluster.kubectl())));
     }
-    Ok(members)
+    Ok(listed)
 }
 
-fn choose(nodes: &[Value], roles: &[String]) -> Result<Vec<Member>, Failed> {
-    let meant = nodes.iter().filter(|node| is_machine(node) && has_role(node, roles));
-    let mut members = meant.map(member).collect::<Result<Vec<_>, _>>()?;
-    members.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(members)
+fn choose(nodes: &[Value], roles: &[String], said: &VirtualNodes) -> Result<Listed, Failed> {
+    let meant = nodes.iter().filter(|node| has_role(node, roles));
+    let (unreal, machines): (Vec<&Value>, Vec<&Value>) = meant.partition(|node| is_virtual(node, said));
+    let mut machines = machines.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
+    machines.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut virtual_nodes: Vec<String> = unreal.into_iter().map(|node| name(node).to_owned()).collect();
+    virtual_nodes.sort();
+    Ok(Listed { machines, virtual_nodes })
 }
 
-/// A virtual-kubelet's node is none: there is no host to configure.
-fn is_machine(node: &Value) -> bool {
+/// A virtual-kubelet's node is no machine: there is no host to configure.
+fn is_virtual(node: &Value, said: &VirtualNodes) -> bool {
+    let has_taint = |taint: &Value| said.taints.iter().any(|known| taint["key"] == known.as_str());
     let tainted = node
         .pointer("/spec/taints")
         .and_then(Value::as_array)
-        .is_some_and(|taints| taints.iter().any(|taint| taint["key"] == "virtual-kubelet.io/provider"));
-    !tainted && label(node, "type") != Some("virtual-kubelet")
+        .is_some_and(|taints| taints.iter().any(has_taint));
+    let has_label = |(name, value): (&String, &String)| label(node, name) == Some(value);
+    let labelled = !said.selector.is_empty() && said.selector.iter().all(has_label);
+    tainted || labelled || said.names.iter().any(|known| known == name(node))
+}
+
+fn name(node: &Value) -> &str {
+    node["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 fn label<'a>(node: &'a Value, name: &str) -> Option<&'a str> {
@@ -54,7 +68,7 @@ fn has_role(node: &Value, wanted: &[String]) -> bool {
 }
 
 fn member(node: &Value) -> Result<Member, Failed> {
-    let name = node["metadata"]["name"].as_str().unwrap_or_default();
+    let name = name(node);
     let addresses = node["status"]["addresses"].as_array().map(Vec::as_slice).unwrap_or_default();
     let internal = addresses.iter().find(|address| address["type"] == "InternalIP");
     let parsed = internal
@@ -84,17 +98,25 @@ mod tests {
             node("m1", json!({"node-role.kubernetes.io/master": ""}), json!([])),
             node("w1", json!({"node-role.kubernetes.io/worker": "true"}), Value::Null),
             node("kci", json!({"type": "virtual-kubelet"}), json!([])),
+            node(
+                "kci-2",
+                Value::Null,
+                json!([{"key": "rbkci-virtual-kubelet.io/provider", "value": "kingsoftcloud"}]),
+            ),
             node("vk", Value::Null, json!([{"key": "virtual-kubelet.io/provider", "value": "x"}])),
         ];
         let chosen = |roles: &[&str]| {
             let roles: Vec<String> = roles.iter().map(|&role| role.to_owned()).collect();
-            choose(&nodes, &roles).unwrap().iter().map(|node| node.name.to_string()).collect::<Vec<_>>()
+            let listed = choose(&nodes, &roles, &VirtualNodes::default()).unwrap();
+            assert!(!roles.is_empty() || listed.virtual_nodes == ["kci", "kci-2", "vk"]);
+            listed.machines.iter().map(|node| node.name.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(chosen(&[]), ["m1", "w1", "w2"]);
         assert_eq!(chosen(&["worker"]), ["w1", "w2"]);
         assert_eq!(chosen(&["control-plane", "master"]), ["m1"]);
         assert!(chosen(&["gpu"]).is_empty());
-        let failed = choose(&[json!({"metadata": {"name": "n9"}})], &[]).unwrap_err();
+        let failed =
+            choose(&[json!({"metadata": {"name": "n9"}})], &[], &VirtualNodes::default()).unwrap_err();
         assert!(failed.message.contains("n9"), "{failed}");
     }
 }

@@ -41,8 +41,17 @@ impl From<&Node> for Member {
     }
 }
 
+/// The nodes of a site.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Those that can be reached.
+    pub machines: Vec<Member>,
+    /// The names of those that are no machines (virtual-kubelet).
+    pub virtual_nodes: Vec<String>,
+}
+
 /// All nodes of the site, in the order in which they are listed, each once.
-pub async fn members(context: &Context) -> Result<Vec<Member>, Failed> {
+pub async fn members(context: &Context) -> Result<Listed, Failed> {
     let nodes = &context.site.site.nodes;
     let mut members: Vec<Member> = nodes.hosts.iter().map(Member::from).collect();
     if nodes.via == Via::Local && members.is_empty() {
@@ -56,14 +65,21 @@ pub async fn members(context: &Context) -> Result<Vec<Member>, Failed> {
         })?;
         members.extend(inventory::read(&path, &text, &nodes.groups)?);
     }
+    let mut virtual_nodes = Vec::new();
     if let Some(wanted) = &nodes.from_cluster {
         let cluster = context.clusters.get(&cluster::Target::of(&context.site)).await?;
-        members.extend(from_cluster::list(&cluster, wanted).await?);
+        let said = nodes.configure.as_ref().and_then(|configure| configure.virtual_nodes.clone());
+        let listed = from_cluster::list(&cluster, wanted, &said.unwrap_or_default()).await?;
+        members.extend(listed.machines);
+        virtual_nodes = listed.virtual_nodes;
+        if !virtual_nodes.is_empty() {
+            context.events.note(format!("no machines, and left out: {}", virtual_nodes.join(", ")));
+        }
     }
     if let Some(url) = &nodes.from_mesos {
         members.extend(from_mesos::list(context, url).await?);
     }
-    Ok(each_once(members))
+    Ok(Listed { machines: each_once(members), virtual_nodes })
 }
 
 /// The first that has a name or an address counts: what stands further in front says more.

@@ -79,6 +79,7 @@ fn facts() -> Facts {
         packages: std::collections::BTreeMap::new(),
         variables: std::collections::BTreeMap::new(),
         nodes: Vec::new(),
+        virtual_nodes: Vec::new(),
         ingress: None,
     }
 }

@@ -11,6 +11,7 @@ mod modes;
 mod nodes;
 mod registry;
 mod secret;
+mod virtual_nodes;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ pub use modes::{
 pub use nodes::{Configure, FromCluster, FurtherRegistry, Node, Nodes, Ssh, Trust, Via};
 pub use registry::{Mode, Paths, Registry, Tls};
 pub use secret::{Login, SecretSource};
+pub use virtual_nodes::{DnsOption, InstanceDns, VirtualNodes};
 
 use crate::document::DocumentError;
 use crate::spec::ApiVersion;

@@ -49,6 +49,7 @@ pub(super) fn desire_of(sections: &str) -> Result<Desire, Error> {
         packages: std::collections::BTreeMap::new(),
         variables: std::collections::BTreeMap::new(),
         nodes: Vec::new(),
+        virtual_nodes: Vec::new(),
         ingress: None,
     };
     desire(&catalog(), &site, &facts)

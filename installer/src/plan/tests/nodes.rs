@@ -1,6 +1,7 @@
 //! A plan for a fleet: a canary, nodes with the same and with other changes, one that does not answer, one that is right.
 
-use ferry_model::plan::{Desired, NodeSetup};
+use ferry_model::plan::{Content, Desired, NodeSetup, Resource};
+use ferry_model::site::VirtualNodes;
 
 use super::*;
 use crate::fleet::Member;
@@ -73,4 +74,42 @@ fn all_nodes_are_asked_for_the_same() {
         desire.resources.iter().find(|resource| matches!(resource.desired, Desired::NodeSetup(_))).unwrap();
     let needs: Vec<&str> = node.needs.iter().map(ResourceId::as_str).collect();
     assert_eq!(needs, ["endpoint registry.corp:5000", "image registry.corp:5000/mirror/library/multi:3"]);
+}
+
+#[test]
+fn virtual_nodes_are_told_the_same_as_files() {
+    let mut site = site("nodes/fleet");
+    let settings = |site: &SiteFile, virtual_nodes: &[&str]| {
+        let virtual_nodes = virtual_nodes.iter().map(|&name| name.to_owned()).collect();
+        let desire = desire(&catalog(), site, &Facts { virtual_nodes, ..facts() }).unwrap();
+        let text = |resource: &Resource| match &resource.desired {
+            Desired::File(file) if file.path.starts_with("/site/out") => match &file.content {
+                Content::Text { text } => Some(text.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
+        (desire.resources.iter().filter_map(text).collect::<Vec<_>>(), desire.by_hand.join("\n"))
+    };
+    let (files, by_hand) = settings(&site, &["kci-1", "kci-2"]);
+    assert!(files.is_empty() && by_hand.contains("kci-1, kci-2 left out"), "{by_hand}");
+
+    let configure = site.site.nodes.configure.as_mut().unwrap();
+    configure.virtual_nodes = Some(VirtualNodes::default());
+    let (files, by_hand) = settings(&site, &["kci-1"]);
+    assert!(files.is_empty() && by_hand.contains("`ferry-installer virtual-nodes` shows them"), "{by_hand}");
+    assert!(by_hand.contains("cannot be told of the authority of registry.corp:5000"), "{by_hand}");
+
+    let configure = site.site.nodes.configure.as_mut().unwrap();
+    configure.settings = Some("out".into());
+    configure.virtual_nodes = Some(VirtualNodes { unverified: true, ..VirtualNodes::default() });
+    let (files, by_hand) = settings(&site, &[]);
+    let [annotations, environment] = files.as_slice() else { panic!("{files:?}") };
+    assert!(annotations.contains("kci-insecure-registry: 'registry.corp:5000'"), "{annotations}");
+    assert!(
+        annotations.contains("kci-http-registry: 'old.corp:5000,docker.bkce7.example.com'"),
+        "{annotations}"
+    );
+    assert!(environment.contains(r#"KCI_HOST_ALIASES=[{"ip":"10.0.0.5","hostnames":["registry.corp"]}"#));
+    assert!(by_hand.contains("< /site/out/virtual-kubelet.env"), "{by_hand}");
 }

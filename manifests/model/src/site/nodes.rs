@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::modes::check_site_url;
 use super::secret::SecretSource;
+use super::virtual_nodes::VirtualNodes;
 use crate::ImageReference;
 use crate::host::{Host, RegistryAddress};
 use crate::node::Resolver;
@@ -62,6 +63,12 @@ pub struct Configure {
     pub registries: Vec<FurtherRegistry>,
     /// Whether authorities are trusted by the whole host, and not by its container runtimes alone.
     pub host_trust: bool,
+    /// Whether they are agents of DC/OS.
+    pub dcos: bool,
+    /// Nodes that are no machines.
+    pub virtual_nodes: Option<VirtualNodes>,
+    /// A folder of this machine for what is not done on nodes themselves.
+    pub settings: Option<PathBuf>,
     /// The image of the bundle whose pull proves it. Absent: the smallest.
     pub probe: Option<ImageReference>,
     /// How many go first, alone. One that fails holds back all others.
@@ -218,6 +225,16 @@ struct NodesMapping {
     /// Have authorities trusted by the whole host, and not by its container runtimes alone. Default: false.
     #[serde(default)]
     host_trust: bool,
+    /// They are agents of DC/OS: its virtual addresses reach the registry from all of them. Default: true with `fromMesos`.
+    #[serde(default)]
+    dcos: Option<bool>,
+    /// There are nodes that are no machines too (virtual-kubelet, KCI): `{}` says so.
+    #[serde(default, rename = "virtual")]
+    virtual_nodes: Option<VirtualNodes>,
+    /// A folder of this machine for what is not done on nodes themselves: annotations and environment for virtual nodes,
+    /// instructions for DC/OS. Absent: none are written.
+    #[serde(default)]
+    settings: Option<PathBuf>,
     /// The image of the bundle whose pull proves it. Default: the smallest.
     #[serde(default)]
     probe: Option<ImageReference>,
@@ -245,6 +262,9 @@ impl NodesMapping {
             ("mirrors", !self.mirrors.is_empty()),
             ("registries", !self.registries.is_empty()),
             ("hostTrust", self.host_trust),
+            ("dcos", self.dcos.is_some()),
+            ("virtual", self.virtual_nodes.is_some()),
+            ("settings", self.settings.is_some()),
             ("probe", self.probe.is_some()),
             ("canary", self.canary.is_some()),
             ("wave", self.wave.is_some()),
@@ -286,6 +306,9 @@ impl TryFrom<NodesMapping> for Nodes {
             mirrors: mapping.mirrors,
             registries: mapping.registries,
             host_trust: mapping.host_trust,
+            dcos: mapping.dcos.unwrap_or(mapping.from_mesos.is_some()),
+            virtual_nodes: mapping.virtual_nodes,
+            settings: mapping.settings,
             probe: mapping.probe,
             canary: mapping.canary.unwrap_or(1),
             wave: mapping.wave.unwrap_or(10),
@@ -400,7 +423,9 @@ mod tests {
              names: {registry.corp: [10.0.0.5, 'fd00::5']}\n  resolver: dns\n  ingress: 10.96.0.9\n  mirrors: [docker.io]\n  \
              registries:\n    - {address: 'a:5000', plainHttp: true}\n    - {address: 'b:5000', unverified: true}\n    \
              - {address: 'c:5000', authority: ca.pem, prefix: /mirror/, mirrors: [k8s.gcr.io]}\n    - {address: d.corp}\n  \
-             hostTrust: true\n  probe: busybox:1\n  canary: 2\n  wave: 20\n  maxFailures: 3\n  timeLimit: 60\n",
+             hostTrust: true\n  probe: busybox:1\n  dcos: false\n  \
+             settings: out\n  virtual: {dns: {nameservers: [10.0.0.2], options: [{name: ndots, value: '2'}]}, names: [kci]}\n  \
+             canary: 2\n  wave: 20\n  maxFailures: 3\n  timeLimit: 60\n",
         )
         .unwrap();
         assert!(nodes.are_found_elsewhere());
@@ -411,6 +436,15 @@ mod tests {
         assert_eq!(configure.registries[2].prefix, "mirror");
         assert_eq!(configure.names.values().next().unwrap().len(), 2);
         assert_eq!((configure.resolver, configure.max_failures), (Resolver::Dns, 3));
+        let virtual_nodes = configure.virtual_nodes.unwrap();
+        assert_eq!(virtual_nodes.selector["type"], "virtual-kubelet");
+        assert_eq!(
+            (virtual_nodes.names.as_slice(), virtual_nodes.unverified),
+            (["kci".to_owned()].as_slice(), false)
+        );
+        assert!(!configure.dcos);
+        let from_mesos = parse("  fromMesos: http://leader.mesos:5050\n  configure: true\n").unwrap();
+        assert!(from_mesos.configure.unwrap().dcos);
     }
 
     #[test]
@@ -421,6 +455,8 @@ mod tests {
                 "`mirrors` says what nodes shall be like, and needs `configure: true`",
             ),
             ("  canary: 1\n", "`canary`"),
+            ("  virtual: {}\n", "`virtual` says what nodes"),
+            ("  configure: true\n  virtual: {dns: {nameservers: [dns.corp]}}\n", "IP address"),
             ("  groups: [a]\n", "inventory"),
             ("  configure: true\n  wave: 0\n", "would never end"),
             ("  via: local\n  hosts: [{name: a}, {name: b}]\n", "this machine"),

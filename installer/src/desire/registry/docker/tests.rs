@@ -54,6 +54,7 @@ fn try_desire(registry: &str, platform: &str) -> Result<Desire, Error> {
         packages: std::collections::BTreeMap::new(),
         variables: std::collections::BTreeMap::new(),
         nodes: Vec::new(),
+        virtual_nodes: Vec::new(),
         ingress: None,
     };
     desire(&catalog(), &site, &facts)
