@@ -1,5 +1,6 @@
 //! Writes other names into a text, and nothing else.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -71,7 +72,7 @@ pub fn edit(text: &str, found: &[Found], site: &dyn Fn(&Found) -> Option<Target>
     let mut order: Vec<&Found> = found.iter().collect();
     order.sort_by_key(|found| found.spans.first());
     let mut edited = Edited { text: String::with_capacity(text.len()), edits: Vec::new(), left: Vec::new() };
-    let mut changes: Vec<Change> = Vec::new();
+    let mut changes: BTreeMap<usize, Change> = BTreeMap::new();
     for found in order {
         let planned = match site(found) {
             None => Err(Left::Unknown),
@@ -80,11 +81,13 @@ pub fn edit(text: &str, found: &[Found], site: &dyn Fn(&Found) -> Option<Target>
         match planned {
             Err(why) => edited.left.push((found.clone(), why)),
             Ok((own, _)) if own.is_empty() => {}
-            Ok((own, _)) if own.iter().any(|change| changes.iter().any(|other| change.meets(other))) => {
+            Ok((own, _)) if own.iter().any(|change| change.meets_any(&changes)) => {
                 edited.left.push((found.clone(), Left::Shared));
             }
             Ok((own, after)) => {
-                changes.extend(own);
+                for change in own {
+                    changes.entry(change.span.start).or_insert(change);
+                }
                 edited.edits.push(Edit {
                     place: found.place.clone(),
                     before: found.named.to_string(),
@@ -93,9 +96,8 @@ pub fn edit(text: &str, found: &[Found], site: &dyn Fn(&Found) -> Option<Target>
             }
         }
     }
-    changes.sort_by_key(|change| change.span.start);
     let mut at = 0;
-    for change in changes {
+    for change in changes.into_values() {
         edited.text.push_str(&text[at..change.span.start]);
         edited.text.push_str(&change.text);
         at = change.span.end;
@@ -114,51 +116,64 @@ pub struct Change {
 }
 
 impl Change {
-    fn meets(&self, other: &Self) -> bool {
-        self.span.start < other.span.end && other.span.start < self.span.end
-            || self.span.start == other.span.start
+    /// Whether it is not what is done to the same bytes already.
+    fn meets_any(&self, changes: &BTreeMap<usize, Change>) -> bool {
+        let before = changes.range(..=self.span.start).next_back().map(|(_, change)| change);
+        let after = changes.range(self.span.start..).next().map(|(_, change)| change);
+        let meets = |other: &Change| {
+            let is_over = self.span.start < other.span.end && other.span.start < self.span.end;
+            other != self && (is_over || self.span.start == other.span.start)
+        };
+        before.is_some_and(meets) || after.is_some_and(meets)
     }
 }
 
 /// The changes that make `target` of `found`, and the name that stands there then. For who writes a text piece by piece
 /// and cannot have [`edit`] do it.
 pub fn plan(text: &str, found: &Found, target: &Target) -> Result<(Vec<Change>, Named), Left> {
-    let spans = &found.spans;
-    let mut named = found.named.clone();
+    let (spans, before) = (&found.spans, &found.named);
+    let mut named = before.clone();
     let mut changes = Vec::new();
     let mut repository = target.repository.clone();
-    match &spans.registry {
-        _ if target.registry.is_empty() => {}
-        Some(span) if found.named.registry.is_none() && !span.is_empty() => return Err(Left::Template),
-        Some(span) => changes.push(Change { span: span.clone(), text: target.registry.clone() }),
-        None => repository = format!("{}/{repository}", target.registry),
-    }
     if !target.registry.is_empty() {
         named.registry = Some(target.registry.clone());
+        match &spans.registry {
+            Some(span) if before.registry.is_none() && !span.is_empty() => return Err(Left::Template),
+            Some(span) => changes.push(Change { span: span.clone(), text: target.registry.clone() }),
+            None if before.registry.is_some() && before.registry != named.registry => {
+                return Err(Left::Template);
+            }
+            None if before.registry.is_some() => {}
+            None => repository = format!("{}/{repository}", target.registry),
+        }
     }
     named.repository.clone_from(&target.repository);
-    if let Some(tag) = &target.tag {
-        match &spans.tag {
-            Some(_) if found.named.tag.is_none() => return Err(Left::Template),
-            Some(span) => changes.push(Change { span: span.clone(), text: tag.clone() }),
-            None if found.named.tag.as_ref() != Some(tag) => repository = format!("{repository}:{tag}"),
-            None => {}
-        }
+    if let Some(tag) = target.tag.as_ref().filter(|&tag| before.tag.as_ref() != Some(tag)) {
         named.tag = Some(tag.clone());
+        match &spans.tag {
+            Some(span) if before.tag.is_some() => {
+                changes.push(Change { span: span.clone(), text: tag.clone() })
+            }
+            None if before.tag.is_none() => repository = format!("{repository}:{tag}"),
+            _ => return Err(Left::Template),
+        }
     }
     if let (Some(digest), Some(span)) = (&target.digest, &spans.digest) {
-        if found.named.digest.is_none() {
+        if before.digest.is_none() {
             return Err(Left::Template);
         }
         changes.push(Change { span: span.clone(), text: digest.clone() });
         named.digest = Some(digest.clone());
     }
     match &spans.addition {
-        Some(addition) if named != found.named => {
+        Some(addition) if named != *before => {
             let text = format!("{}{repository}", addition.lead);
             changes.push(Change { span: addition.at..addition.at, text });
         }
         Some(_) => {}
+        // Several places make up its repository.
+        None if spans.repository.is_empty() && repository != before.repository => return Err(Left::Template),
+        None if spans.repository.is_empty() => {}
         None => changes.push(Change { span: spans.repository.clone(), text: repository }),
     }
     changes.retain(|change| text[change.span.clone()] != change.text);

@@ -6,15 +6,29 @@
 
 #![deny(missing_docs)]
 
+mod dockerfile;
 mod documents;
 mod edit;
+mod escapes;
 mod format;
 mod holes;
+mod keys;
+mod kustomization;
 mod lines;
 mod list;
 mod mapped;
 mod parts;
+mod plausible;
+mod read;
+mod registries;
 mod report;
+mod scan;
+mod shape;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod words;
 
 use std::ops::Range;
 
@@ -23,6 +37,7 @@ use serde::Serialize;
 pub use crate::documents::{documents, read_documents};
 pub use crate::edit::{Change, Edit, Edited, Left, Target, edit, plan};
 pub use crate::format::format_of;
+pub use crate::registries::{Registry, registries};
 use crate::report::Report;
 
 /// The references in a text, in the order of their bytes. Any text will do: what cannot be read is passed over.
@@ -30,26 +45,11 @@ pub fn find(text: &str, format: Format) -> Vec<Found> {
     let mut report = Report::new(text);
     match format {
         Format::List => list::find(text, &mut report),
-        _ => images(text, &mut report),
+        Format::Environment => words::environment(text, &mut report),
+        Format::Dockerfile => dockerfile::find(text, &mut report),
+        _ => read::documents(text, format, &mut report),
     }
     report.finish()
-}
-
-/// Lines that say `image:`.
-fn images(text: &str, report: &mut Report<'_>) {
-    for (at, line) in lines::of(text) {
-        let Some((key, value)) = line.split_once("image:") else { continue };
-        let start = value.len() - value.trim_start().len();
-        let quoted = value.trim_start();
-        let value = quoted.trim_start_matches(['"', '\'']);
-        let start = start + quoted.len() - value.len();
-        let word = value.split([' ', '"', '\'', '\t']).next().unwrap_or_default();
-        if let Some(parts) =
-            parts::Parts::read(&mapped::Mapped::new(word, at + key.len() + "image:".len() + start))
-        {
-            report.push(parts, How::Image, None, "image".to_owned());
-        }
-    }
 }
 
 /// What a text is written in.

@@ -32,6 +32,14 @@ impl<'t> Mapped<'t> {
         origins[part.start].start..origins[part.end - 1].end
     }
 
+    /// Those bytes, where nothing else stands between them.
+    pub(crate) fn piece(&self, part: Range<usize>) -> Option<Range<usize>> {
+        let is_piece = self.origins.as_ref().is_none_or(|origins| {
+            origins[part.clone()].windows(2).all(|pair| pair[0] == pair[1] || pair[0].end == pair[1].start)
+        });
+        is_piece.then(|| self.span(part))
+    }
+
     /// A part of the text, with its origins.
     pub(crate) fn part(&self, part: Range<usize>) -> Mapped<'_> {
         Mapped {
@@ -39,6 +47,11 @@ impl<'t> Mapped<'t> {
             base: self.base + if self.origins.is_none() { part.start } else { 0 },
             origins: self.origins.as_ref().map(|origins| origins[part].to_vec()),
         }
+    }
+
+    /// The same text, borrowed from nothing.
+    pub(crate) fn into_owned(self) -> Mapped<'static> {
+        Mapped { text: Cow::Owned(self.text.into_owned()), base: self.base, origins: self.origins }
     }
 
     /// The text without spaces around it.

@@ -23,8 +23,9 @@ impl Parts {
     pub(crate) fn read(text: &Mapped<'_>) -> Option<Self> {
         let filled = crate::holes::fill(text)?;
         let (text, whole) = match &filled {
-            Some(filled) => (filled, None),
-            None => (text, Some(text.span(0..text.text.len()))),
+            Some(filled) if filled.text.contains(HOLE) => (filled, None),
+            Some(filled) => (filled, filled.piece(0..filled.text.len())),
+            None => (text, text.piece(0..text.text.len())),
         };
         let written = &*text.text;
         if written.is_empty() || written.len() > MAX_REFERENCE || written.contains("://") {
@@ -42,13 +43,15 @@ impl Parts {
             digest: cut.digest.as_ref().and_then(literal),
         };
         named.check()?;
-        let span = |part: Range<usize>| text.span(part);
+        // A part that several places make up has no bytes of its own.
+        let piece = |part: Range<usize>| text.piece(part);
+        let start = text.span(cut.repository.start..cut.repository.start).start;
         let spans = Spans {
             whole,
-            registry: cut.registry.map(span),
-            repository: span(cut.repository),
-            tag: cut.tag.map(span),
-            digest: cut.digest.map(span),
+            registry: cut.registry.and_then(piece),
+            repository: piece(cut.repository).unwrap_or(start..start),
+            tag: cut.tag.and_then(piece),
+            digest: cut.digest.and_then(piece),
             addition: None,
         };
         Some(Self { named, spans })
@@ -56,12 +59,13 @@ impl Parts {
 
     /// Whether a registry is named, if only by a template.
     pub(crate) fn has_registry(&self) -> bool {
-        self.spans.registry.is_some()
+        self.named.registry.is_some() || self.spans.registry.is_some()
     }
 
     /// Whether a tag or a digest is named.
     pub(crate) fn is_pinned(&self) -> bool {
-        self.spans.tag.is_some() || self.spans.digest.is_some()
+        let has_name = self.named.tag.is_some() || self.named.digest.is_some();
+        has_name || self.spans.tag.is_some() || self.spans.digest.is_some()
     }
 }
 

@@ -1,6 +1,9 @@
 //! Collects what is found, and puts it in the order of the text.
 
+use std::ops::Range;
+
 use crate::parts::Parts;
+use crate::registries::Registry;
 use crate::{Found, How, Place};
 
 /// What was found in a text so far.
@@ -8,17 +11,41 @@ use crate::{Found, How, Place};
 pub(crate) struct Report<'t> {
     text: &'t str,
     found: Vec<Found>,
+    registries: Vec<Registry>,
 }
 
 impl<'t> Report<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        Self { text, found: Vec::new() }
+        Self { text, found: Vec::new(), registries: Vec::new() }
     }
 
     /// Notes a reference. Its line and column follow from its bytes.
     pub(crate) fn push(&mut self, parts: Parts, how: How, object: Option<String>, path: String) {
         let place = Place { line: 0, column: 0, object, path };
         self.found.push(Found { named: parts.named, how, place, spans: parts.spans });
+    }
+
+    /// Notes a registry by itself.
+    pub(crate) fn push_registry(
+        &mut self,
+        value: &str,
+        span: Range<usize>,
+        object: Option<String>,
+        path: String,
+    ) {
+        let place = Place { line: 0, column: 0, object, path };
+        self.registries.push(Registry { value: value.to_owned(), place, span });
+    }
+
+    /// The registries in the order of their bytes, each once.
+    pub(crate) fn finish_registries(mut self) -> Vec<Registry> {
+        self.registries.sort_by_key(|registry| (registry.span.start, registry.span.end));
+        self.registries.dedup_by(|later, first| later.span == first.span);
+        let mut lines = Lines { text: self.text, at: 0, line: 1, begins: 0 };
+        for registry in &mut self.registries {
+            (registry.place.line, registry.place.column) = lines.place(registry.span.start);
+        }
+        self.registries
     }
 
     /// Everything in the order of its bytes, each once: what was noted first of the same bytes stays.

@@ -1,0 +1,316 @@
+//! What a document's scalars name, by their keys and by what is around them.
+
+use crate::keys::{self, Beside};
+use crate::mapped::Mapped;
+use crate::parts::Parts;
+use crate::plausible;
+use crate::report::Report;
+use crate::shape::Pieces;
+use crate::surroundings::Surroundings;
+use crate::tree::{Key, Kind, Style, Tree};
+use crate::{Format, How, kustomization, words};
+
+/// How deep texts within texts are read.
+const MAX_DEPTH: usize = 4;
+/// The longest text within a text: no object of Kubernetes is longer.
+const MAX_INNER: usize = 4 << 20;
+
+/// Reads every document of a text.
+pub(crate) fn documents(text: &str, format: Format, report: &mut Report<'_>) {
+    let outer = Outer { how: None, object: None, path: String::new(), depth: 0 };
+    for range in crate::documents(text) {
+        let source = Mapped::new(&text[range.clone()], range.start);
+        document(&source, format, &outer, report);
+    }
+}
+
+/// Where a text within a text stands.
+#[derive(Debug)]
+struct Outer {
+    how: Option<How>,
+    object: Option<String>,
+    path: String,
+    depth: usize,
+}
+
+fn document(source: &Mapped<'_>, format: Format, outer: &Outer, report: &mut Report<'_>) {
+    let templated = format == Format::Template;
+    let tree = crate::scan::scan(&source.text, templated);
+    let mut reader = Reader { tree: &tree, source, format, outer, report };
+    for node in 0..tree.nodes.len() {
+        if matches!(tree.nodes[node].kind, Kind::Scalar(_) | Kind::Alias(Some(_))) {
+            reader.scalar(node);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Reader<'r, 't, 'o> {
+    tree: &'r Tree<'t>,
+    source: &'r Mapped<'t>,
+    format: Format,
+    outer: &'r Outer,
+    report: &'r mut Report<'o>,
+}
+
+impl Reader<'_, '_, '_> {
+    fn scalar(&mut self, node: usize) {
+        let tree = self.tree;
+        let Some(scalar) = tree.scalar(node) else { return };
+        let raw = tree.raw(scalar);
+        let key = tree.nearest_name(node).unwrap_or_default();
+        let is_named = matches!(tree.nodes[node].key, Key::Name(_));
+        if is_named && self.pieces(node, key) {
+            return;
+        }
+        let says_image = keys::is_image(key) || keys::is_images(key);
+        let may_be = plausible::may_be_by_itself(raw) || raw.contains('\n') || says_image;
+        let is_special =
+            is_named && matches!(key, "value" | "reference" | "patch") || keys::is_arguments(key);
+        if may_be || is_special || self.may_be_inner(raw) || self.is_among_images(node) {
+            self.candidate(node, scalar, key, is_named);
+        }
+    }
+
+    /// Whether a text may hold a text that names images.
+    fn may_be_inner(&self, raw: &str) -> bool {
+        raw.len() > 10
+            && (raw.contains("\\n") || raw.contains(' '))
+            && (raw.contains('/') || raw.contains("mage"))
+    }
+
+    fn is_among_images(&self, node: usize) -> bool {
+        self.tree.ancestors(node).take(2).any(|holder| self.tree.name(holder).is_some_and(keys::is_images))
+    }
+
+    /// A scalar that may name something; a look at what is around it decides.
+    fn candidate(&mut self, node: usize, scalar: usize, key: &str, is_named: bool) {
+        let tree = self.tree;
+        let around = Surroundings::of(tree, node);
+        if around.is_barren {
+            return;
+        }
+        let content = tree.content(scalar, self.source);
+        let trimmed = content.trimmed();
+        if trimmed.text.is_empty() {
+            return;
+        }
+        let is_text = trimmed.text.contains(|c: char| c.is_whitespace() || c == '{' || c == '=')
+            || tree.nodes[scalar].kind == Kind::Scalar(Style::Block);
+        let parts = self.whole(node, key, is_named, &around, &trimmed);
+        if let Some(parts) = parts {
+            let parts = self.with_tag_beside(node, key, is_named, parts);
+            self.tell(node, &around, parts);
+        } else if is_text && !keys::is_prose(key) {
+            self.inner(node, key, &around, &content);
+        }
+    }
+
+    /// The reference that a scalar is as a whole.
+    fn whole(
+        &self,
+        node: usize,
+        key: &str,
+        is_named: bool,
+        around: &Surroundings<'_>,
+        text: &Mapped<'_>,
+    ) -> Option<Parts> {
+        let tree = self.tree;
+        if is_named && key == "value" {
+            let name = tree.child(tree.nodes[node].parent, "name").and_then(|name| tree.scalar(name));
+            if let Some(name) = name {
+                return if keys::is_image(tree.raw(name)) {
+                    plausible::named_so(text)
+                } else {
+                    plausible::among_values(text)
+                };
+            }
+        }
+        let parent = tree.nearest_name(tree.nodes[node].parent).unwrap_or_default();
+        let is_reference = is_named && key == "reference" && keys::is_image(parent);
+        if (is_named && keys::is_image(key)) || is_reference || self.follows_option(node, key) {
+            return plausible::named_so(text);
+        }
+        let is_item = !is_named && (keys::is_images(key) || keys::is_image(key));
+        if is_item || (around.is_among_images && is_named && !is_setting(key)) {
+            let parts = plausible::named_so(text)?;
+            let is_sure = parts.is_pinned()
+                || (parts.has_registry() && is_item)
+                || (is_item && text.text.contains('/'));
+            return is_sure.then_some(parts);
+        }
+        if around.is_data || around.is_environment {
+            return plausible::among_values(text);
+        }
+        plausible::by_itself(text)
+    }
+
+    /// Whether the argument before this one is an option that wants an image: `--image`, `busybox`.
+    fn follows_option(&self, node: usize, key: &str) -> bool {
+        let tree = self.tree;
+        if !keys::is_arguments(key) || !matches!(tree.nodes[node].key, Key::Index(index) if index > 0) {
+            return false;
+        }
+        let before = tree.children(tree.nodes[node].parent).take_while(|&child| child < node).last();
+        let option = before.and_then(|before| tree.scalar(before)).map(|before| tree.raw(before));
+        option.is_some_and(|option| option.starts_with('-') && keys::is_image(option))
+    }
+
+    /// An image whose tag stands in another key: `imageTag` beside `image`.
+    fn with_tag_beside(&self, node: usize, key: &str, is_named: bool, parts: Parts) -> Parts {
+        if !is_named || !keys::is_image(key) {
+            return parts;
+        }
+        let pieces = Pieces::beside(self.tree, node, &Beside::image(key), key == "image");
+        if pieces.are_none() {
+            return parts;
+        }
+        pieces.complete(parts.clone(), self.tree, self.source).unwrap_or(parts)
+    }
+
+    /// A repository in a map of its own pieces. True where the scalar needs no other look.
+    fn pieces(&mut self, node: usize, key: &str) -> bool {
+        let tree = self.tree;
+        let is_registry = keys::is_registry(key) || matches!(key, "registry" | "hub" | "imageRepository");
+        if is_registry && self.registry(node, key) {
+            return true;
+        }
+        let parent = tree.nodes[node].parent;
+        let holder = tree.nearest_name(parent).unwrap_or_default();
+        if matches!(key, "name" | "newName") {
+            if let Some(parts) = kustomization::entry(tree, self.source, node, key, holder) {
+                let around = Surroundings::of(tree, node);
+                if !around.is_barren {
+                    self.push(node, &around, How::Kustomization, parts);
+                }
+                return true;
+            }
+            if key == "newName" || !keys::is_image(holder) || tree.nodes[parent].kind != Kind::Map {
+                return false;
+            }
+        } else if Beside::repository(key).is_none() {
+            return false;
+        }
+        let beside = Beside::repository(if key == "name" { "repository" } else { key }).expect("it ends so");
+        let pieces = Pieces::beside(tree, node, &beside, false);
+        if !(pieces.say_image() || keys::is_image(holder) && key != "name") {
+            return false;
+        }
+        let Some(scalar) = tree.scalar(node) else { return false };
+        let content = tree.content(scalar, self.source);
+        let parts = plausible::named_so(&content.trimmed());
+        let Some(parts) = parts.and_then(|parts| pieces.complete(parts, tree, self.source)) else {
+            return false;
+        };
+        let around = Surroundings::of(tree, node);
+        if !around.is_barren {
+            self.tell(node, &around, parts);
+        }
+        true
+    }
+
+    /// A registry that stands beside no repository.
+    fn registry(&mut self, node: usize, key: &str) -> bool {
+        let tree = self.tree;
+        let parent = tree.nodes[node].parent;
+        let holder = tree.nearest_name(parent).unwrap_or_default();
+        let has = |key: &str| tree.child(parent, key).is_some();
+        let is_by_itself = match key {
+            "registry" => {
+                (keys::is_image(holder) || holder == "global")
+                    && !(has("repository") || has("image") || has("name"))
+            }
+            "hub" => holder == "global" || has("tag"),
+            "imageRepository" => !has("imageTag") && !has("imageName"),
+            _ => true,
+        };
+        let Some(scalar) = tree.scalar(node).filter(|_| is_by_itself) else { return false };
+        let content = tree.content(scalar, self.source);
+        let content = content.trimmed();
+        if !crate::registries::is_registry(&content.text) {
+            return false;
+        }
+        let object = Surroundings::of(tree, node).object.map(|object| object.title());
+        let object = self.outer.object.clone().or(object);
+        let path = self.path(node);
+        self.report.push_registry(&content.text, content.span(0..content.text.len()), object, path);
+        true
+    }
+
+    /// A text within the text: YAML, or words.
+    fn inner(&mut self, node: usize, key: &str, around: &Surroundings<'_>, content: &Mapped<'_>) {
+        if content.text.len() > MAX_INNER || self.outer.depth >= MAX_DEPTH {
+            return;
+        }
+        let is_config =
+            around.is_data || around.is_argument || around.is_environment || self.outer.how.is_some();
+        if looks_structured(&content.text) {
+            let outer = Outer {
+                how: self.outer.how.or_else(|| self.inherited(around)),
+                object: self.object(around),
+                path: self.path(node),
+                depth: self.outer.depth + 1,
+            };
+            let format = if self.format == Format::Template { Format::Template } else { Format::Yaml };
+            document(content, format, &outer, self.report);
+        } else if is_config || key == "patch" || self.format == Format::Compose {
+            let mut told = Vec::new();
+            words::find(content, &mut |parts, _| told.push(parts));
+            for parts in told {
+                self.tell(node, around, parts);
+            }
+        }
+    }
+
+    /// How everything within a text is named, where the text's place says so.
+    fn inherited(&self, around: &Surroundings<'_>) -> Option<How> {
+        match around.how(How::Value) {
+            how @ (How::ConfigMap | How::Annotation) => Some(how),
+            _ => None,
+        }
+    }
+
+    fn tell(&mut self, node: usize, around: &Surroundings<'_>, parts: Parts) {
+        let default = match self.format {
+            Format::Compose | Format::Template => How::Image,
+            _ => How::Value,
+        };
+        self.push(node, around, self.outer.how.unwrap_or_else(|| around.how(default)), parts);
+    }
+
+    fn push(&mut self, node: usize, around: &Surroundings<'_>, how: How, parts: Parts) {
+        let (object, path) = (self.object(around), self.path(node));
+        self.report.push(parts, how, object, path);
+    }
+
+    fn object(&self, around: &Surroundings<'_>) -> Option<String> {
+        self.outer.object.clone().or_else(|| around.object.as_ref().map(crate::surroundings::Object::title))
+    }
+
+    fn path(&self, node: usize) -> String {
+        let path = self.tree.path(node);
+        let dot =
+            if self.outer.path.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
+        format!("{}{dot}{path}", self.outer.path)
+    }
+}
+
+/// What stands among images and is none.
+fn is_setting(key: &str) -> bool {
+    matches!(key, "tag" | "pullPolicy" | "pull_policy" | "version" | "digest" | "url")
+}
+
+/// Whether a text is maps and sequences rather than words: by its first line that says something.
+fn looks_structured(text: &str) -> bool {
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("{{"));
+    let Some(line) = line else { return false };
+    if line == "---" || line.starts_with(['{', '[']) || line.starts_with("- ") {
+        return !line.starts_with("[[")
+            && !(line.starts_with('[') && line.ends_with(']') && !line.contains(['"', ',']));
+    }
+    let key = line.split_once(':').filter(|(_, rest)| rest.is_empty() || rest.starts_with([' ', '\t']));
+    key.is_some_and(|(key, _)| !key.contains([' ', '=', '(', '$']))
+}
