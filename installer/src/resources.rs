@@ -25,6 +25,7 @@ mod saas_module;
 mod saas_package;
 mod unit;
 mod upload;
+mod workload_images;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,6 +159,7 @@ macro_rules! each_kind {
             Desired::Container($thing) => $work,
             Desired::Object($thing) => $work,
             Desired::Rollout($thing) => $work,
+            Desired::WorkloadImages($thing) => $work,
             Desired::NodeImage($thing) => $work,
             Desired::NodeSetup($thing) => $work,
             Desired::App($thing) => $work,

@@ -121,12 +121,24 @@ impl Cluster {
         namespace: &str,
         labels: &str,
     ) -> Result<Vec<Value>, Failed> {
+        self.list_where(kind, namespace, labels, "").await
+    }
+
+    /// Those of them that `fields` selects as well (`type=Warning`).
+    pub(crate) async fn list_where(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        labels: &str,
+        fields: &str,
+    ) -> Result<Vec<Value>, Failed> {
         let mut objects = Vec::new();
         let mut next = String::new();
         loop {
             let query: String = url::form_urlencoded::Serializer::new(String::new())
                 .append_pair("limit", &PAGE.to_string())
                 .append_pair("labelSelector", labels)
+                .append_pair("fieldSelector", fields)
                 .append_pair("continue", &next)
                 .finish();
             let path = format!("{}?{query}", kind.path(namespace));
@@ -213,6 +225,22 @@ impl Cluster {
         self.change(change).await.map_err(|error| self.failed(&format!("changing {place}"), place, &error))
     }
 
+    /// Changes the object by a JSON patch. `None` if somebody else was faster: the patch holds on to a `resourceVersion` that is not
+    /// the last one.
+    pub(crate) async fn patch(&self, place: &Place, operations: &Value) -> Result<Option<Value>, Failed> {
+        let change = Change {
+            method: Method::PATCH,
+            path: format!("{}?fieldManager={MANAGER}", self.path(place).await?),
+            content: "application/json-patch+json",
+            body: Some(operations),
+        };
+        match self.change(change).await {
+            Ok(object) => Ok(Some(object)),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+            Err(error) => Err(self.failed(&format!("changing {place}"), place, &error)),
+        }
+    }
+
     /// Makes the object exactly `object`. `None` if somebody else was faster: its `resourceVersion` is not the last one, it
     /// is not there any more, or it is there by now.
     pub(crate) async fn put(&self, object: &Value) -> Result<Option<Value>, Failed> {
@@ -269,7 +297,8 @@ impl Cluster {
         Ok(format!("{}/{}", self.kind(place).await?.path(&place.namespace), segment(&place.name)))
     }
 
-    async fn kind(&self, place: &Place) -> Result<Kind, Failed> {
+    /// The kind of an object, which the cluster is asked for where it is not known.
+    pub(crate) async fn kind(&self, place: &Place) -> Result<Kind, Failed> {
         if let Some(kind) = Kind::known(&place.api_version, &place.kind) {
             return Ok(kind);
         }

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 pub use desired::{
     AgentPlugins, App, BkrepoProject, BkrepoRepository, Certificates, ChartUpload, Container, Content,
     DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd, Image, Keep, NodeImage, NodeSetup,
-    Object, Opening, Platform, PluginFile, Project, Reach, RedisEntries, RepositoryFormat, Rollout,
-    SaasModule, SaasPackage, Sudo, Unit, Upload, Variables,
+    Object, Opening, Platform, PluginFile, Project, Reach, RedisEntries, Renamed, RepositoryFormat, Rollout,
+    SaasModule, SaasPackage, Sudo, Unit, Upload, Variables, WorkloadImages,
 };
 
 use crate::{Digest, FormatVersion, Name};

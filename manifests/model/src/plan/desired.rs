@@ -3,6 +3,7 @@
 mod artifacts;
 mod nodes;
 mod paas;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde_json::Value;
 pub use artifacts::{BkrepoProject, BkrepoRepository, ChartUpload, HelmApi, RepositoryFormat, Upload};
 pub use nodes::{NodeSetup, Reach, Sudo};
 pub use paas::{AgentPlugins, Platform, PluginFile, RedisEntries, SaasModule, SaasPackage, Variables};
+pub use workloads::{Renamed, WorkloadImages};
 
 use super::ResourceId;
 use crate::host::{Host, RegistryAddress};
@@ -42,6 +44,8 @@ pub enum Desired {
     Object(Object),
     /// A workload of the cluster that has rolled out: all its pods run and are ready.
     Rollout(Rollout),
+    /// A workload of the cluster that somebody else made, and that names images as the site does.
+    WorkloadImages(WorkloadImages),
     /// An image in the container runtime of a node, brought there before any registry is.
     NodeImage(NodeImage),
     /// A node that resolves the registry's name, trusts it and pulls from it.
@@ -363,6 +367,7 @@ impl Desired {
             Self::Rollout(rollout) => {
                 ResourceId::new("rollout", format_args!("{}/{}", rollout.namespace, rollout.name))
             }
+            Self::WorkloadImages(workload) => ResourceId::new("workload-images", workload.name()),
             Self::NodeImage(image) => {
                 ResourceId::new("node-image", format_args!("{} {}", image.node, image.name))
             }
