@@ -9,9 +9,11 @@ mod controller;
 mod defaults;
 mod exec;
 mod fields;
+mod json_patch;
 mod kinds;
 mod logs;
 mod paas;
+mod pull;
 mod rights;
 mod store;
 
@@ -26,6 +28,7 @@ use serde_json::Value;
 
 pub use controller::Fate;
 pub use paas::{NAMESPACE, Paas, PaasFault, REDIS_PASSWORD};
+pub use pull::{Told, WaitingPod};
 
 use crate::server::{Listening, runtime};
 use store::Store;

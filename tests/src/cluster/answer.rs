@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{Kind, Route, groups, resources, route};
 use super::store::{Refusal, Store};
-use super::{Inner, TOKEN, VERSION, exec, logs, rights};
+use super::{Inner, TOKEN, VERSION, exec, json_patch, logs, rights};
 
 /// What a request is about.
 struct Asked {
@@ -91,7 +91,9 @@ fn carry_out(store: &mut Store, route: &Route, asked: Asked) -> Result<(u16, Val
         ("GET", Route::Core) => json!({"kind": "APIVersions", "versions": ["v1"]}),
         ("GET", Route::Groups) => groups(),
         ("GET", Route::Resources(version)) => resources(version),
-        ("GET", Route::List(kind, namespace)) => store.list(kind, namespace, text("labelSelector")),
+        ("GET", Route::List(kind, namespace)) => {
+            selected(store.list(kind, namespace, text("labelSelector")), text("fieldSelector"))
+        }
         ("GET", Route::Object(kind, namespace, name)) => store.get(kind, namespace, name)?,
         ("POST", Route::List(kind, namespace)) => {
             return Ok((201, store.create(kind, namespace, asked.body, manager)?));
@@ -110,6 +112,22 @@ fn carry_out(store: &mut Store, route: &Route, asked: Asked) -> Result<(u16, Val
         _ => return Err(Refusal::new(405, "MethodNotAllowed", "the server does not allow this method")),
     };
     Ok((200, answer))
+}
+
+/// Of a list, the objects whose fields are so: `type=Warning`.
+fn selected(mut list: Value, fields: &str) -> Value {
+    let wanted: Vec<(String, &str)> = fields
+        .split(',')
+        .filter_map(|field| field.split_once('='))
+        .map(|(field, value)| (format!("/{}", field.replace('.', "/")), value))
+        .collect();
+    let fits = |object: &Value| {
+        wanted.iter().all(|(field, value)| object.pointer(field).and_then(Value::as_str) == Some(value))
+    };
+    if let Some(items) = list["items"].as_array_mut() {
+        items.retain(fits);
+    }
+    list
 }
 
 fn patch(
@@ -136,6 +154,11 @@ fn patch(
         }
         "application/merge-patch+json" => {
             store.merge(kind, namespace, name, &asked.body, manager.map_or("unknown", String::as_str))
+        }
+        "application/json-patch+json" => {
+            let live = store.get(kind, namespace, name)?;
+            let patched = json_patch::apply(&live, &asked.body)?;
+            store.replace(kind, namespace, name, patched, manager.map_or("unknown", String::as_str))
         }
         other => Err(Refusal::new(415, "UnsupportedMediaType", format!("{other} is not supported"))),
     }

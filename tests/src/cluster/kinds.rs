@@ -15,7 +15,7 @@ const fn kind(version: &'static str, name: &'static str, plural: &'static str, n
     Kind { version, name, plural, namespaced }
 }
 
-pub(super) const KINDS: [Kind; 14] = [
+pub(super) const KINDS: [Kind; 18] = [
     kind("v1", "Namespace", "namespaces", false),
     kind("v1", "Node", "nodes", false),
     kind("v1", "Pod", "pods", true),
@@ -28,9 +28,15 @@ pub(super) const KINDS: [Kind; 14] = [
     kind("v1", "PersistentVolume", "persistentvolumes", false),
     kind("apps/v1", "Deployment", "deployments", true),
     kind("apps/v1", "DaemonSet", "daemonsets", true),
+    kind("apps/v1", "StatefulSet", "statefulsets", true),
+    kind("apps/v1", "ReplicaSet", "replicasets", true),
     kind("networking.k8s.io/v1", "Ingress", "ingresses", true),
     // One that clients do not know by heart and have to ask for.
     kind("batch/v1", "Job", "jobs", true),
+    // Where it was before Kubernetes 1.21.
+    kind("batch/v1beta1", "CronJob", "cronjobs", true),
+    // An operator's.
+    kind("paas.bk.tencent.com/v1alpha2", "BkApp", "bkapps", true),
 ];
 
 /// What a path means.
@@ -77,12 +83,17 @@ pub(super) fn groups() -> Value {
     let mut versions: Vec<&str> =
         KINDS.iter().map(|kind| kind.version).filter(|version| *version != "v1").collect();
     versions.dedup();
-    let group = |version: &&str| {
+    let mut groups: Vec<(&str, Vec<Value>)> = Vec::new();
+    for version in versions {
         let (name, short) = version.split_once('/').unwrap_or(("", version));
         let version = json!({"groupVersion": version, "version": short});
-        json!({"name": name, "versions": [version], "preferredVersion": version})
-    };
-    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": versions.iter().map(group).collect::<Vec<_>>()})
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, versions)) => versions.push(version),
+            None => groups.push((name, vec![version])),
+        }
+    }
+    let group = |(name, versions): &(&str, Vec<Value>)| json!({"name": name, "versions": versions, "preferredVersion": versions[0]});
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups.iter().map(group).collect::<Vec<_>>()})
 }
 
 /// `/apis/GROUP/VERSION`.
