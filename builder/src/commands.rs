@@ -2,6 +2,7 @@
 //! library and prints the value that comes back.
 
 mod build;
+mod check;
 mod completion;
 mod diff;
 mod init;
@@ -39,6 +40,7 @@ enum Command {
     Init(init::Args),
     Lock(lock::Args),
     Build(build::Args),
+    Check(check::Args),
     #[command(after_help = "Example:\n  ferry-builder inspect bundle.ferry.tar.zst --tree")]
     Inspect(InspectArgs),
     #[command(after_help = "Example:\n  ferry-builder verify bundle.ferry.tar.zst --public-key ferry.pub")]
@@ -70,6 +72,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Init(args) => init::run(&args),
         Command::Lock(args) => lock::run(&args, global),
         Command::Build(args) => build::run(&args, global),
+        Command::Check(args) => check::run(&args, global),
         Command::Inspect(args) => Ok(args.run(&global.output)?),
         Command::Verify(args) => Ok(args.run(&global.output)?),
         Command::Diff(args) => diff::run(&args, global),

@@ -69,6 +69,16 @@ pub enum Error {
         /// Each with its name.
         failures: Vec<Failed>,
     },
+    /// Images are named that are not carried.
+    #[error("{}", Holes(missing, unread))]
+    Incomplete {
+        /// The spec.
+        spec: PathBuf,
+        /// Images, each with a place that names it.
+        missing: Vec<(String, String)>,
+        /// What could not be read, and why.
+        unread: Vec<(String, String)>,
+    },
     /// There is not enough room.
     #[error("{} needs {} more, and has {} free{}", path.display(), ByteSize(*needed), ByteSize(*free), Left(salvage))]
     Disk {
@@ -90,6 +100,18 @@ pub struct Failed {
     pub name: String,
     /// Why.
     pub error: Box<Error>,
+}
+
+/// Images that are not carried, and what could not be looked into.
+struct Holes<'a>(&'a [(String, String)], &'a [(String, String)]);
+
+impl fmt::Display for Holes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.0.len() == 1 { "image that is" } else { "images that are" };
+        write!(f, "charts name {} {noun} not carried", self.0.len())?;
+        self.0.iter().try_for_each(|(image, place)| write!(f, "\n  {image}  in {place}"))?;
+        self.1.iter().try_for_each(|(source, reason)| write!(f, "\n  {source} cannot be read: {reason}"))
+    }
 }
 
 /// What could make room.
@@ -157,7 +179,7 @@ impl Failure for Error {
             Self::Io { .. } | Self::Disk { .. } => Class::Local,
             Self::Spec { source, .. } => source.class(),
             Self::Lock { source, .. } => source.class(),
-            Self::OutOfDate { .. } => Class::Input,
+            Self::OutOfDate { .. } | Self::Incomplete { .. } => Class::Input,
             Self::Entry { class, .. } => *class,
             Self::Transfer(error) => error.class(),
             Self::Bundle(error) => error.class(),
@@ -182,6 +204,20 @@ impl Failure for Error {
             Self::Lock { source, .. } => source.hints(),
             Self::OutOfDate { .. } => {
                 vec!["run `ferry-builder lock SPEC`, review the difference, and commit it".into()]
+            }
+            Self::Incomplete { spec, missing, .. } => {
+                let (image, place) = missing.first().cloned().unwrap_or_default();
+                let place = place.split('/').take(2).collect::<Vec<_>>().join("/");
+                let spec = spec.display();
+                vec![
+                    format!(
+                        "`ferry-builder check {spec}` tells each place, and with --fix adds the images to the spec"
+                    ),
+                    format!(
+                        "a false alarm is silenced in the spec:  check: {{ignore: [{{image: \"{image}\", in: \"{place}*\", reason: …}}]}}"
+                    ),
+                    "--skip-check builds without looking".into(),
+                ]
             }
             Self::Entry { hint, .. } => hint.iter().cloned().collect(),
             Self::Transfer(error) => error.hints(),

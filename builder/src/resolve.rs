@@ -16,6 +16,7 @@ mod smart;
 mod through;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use ferry_bundle::smart::BaseImage;
@@ -349,6 +350,31 @@ pub fn differences(spec: &SpecFile, lock: &Lock) -> Result<Vec<String>, Error> {
         }
     }
     Ok(differences)
+}
+
+/// The part of a spec that `check` needs resolved: its charts, and images that an index names and the spec does not.
+pub(crate) fn charts_of(spec: &SpecFile) -> SpecFile {
+    let mut part = spec.clone();
+    part.spec.images.clear();
+    part.spec.runtimes.clear();
+    part.spec.saas.clear();
+    part.spec.files.clear();
+    part.spec.bkdl.retain(|bkdl| bkdl.chart_images);
+    for bkdl in &mut part.spec.bkdl {
+        bkdl.items.clear();
+    }
+    part
+}
+
+/// The files of values that each chart of a spec is rendered with, by the fingerprint of its entry.
+pub(crate) fn chart_values(spec: &SpecFile) -> Result<Vec<(String, Vec<PathBuf>)>, Error> {
+    let values = |entry: Entry| match entry.wanted {
+        Wanted::Chart(chart) => {
+            Some((entry.fingerprint, chart.values.iter().map(|path| spec.folder().join(path)).collect()))
+        }
+        _ => None,
+    };
+    Ok(entry::entries(spec)?.into_iter().filter_map(values).collect())
 }
 
 /// What a lock says of one entry of the spec.

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use ferry_bundle::{Bundle, SecretKey, Trust};
 use ferry_model::failure::{Class, ExitCode};
+use ferry_model::lock::Lock;
 use ferry_model::size::ByteSize;
 use ferry_transfer::Client;
 
@@ -9,6 +10,8 @@ use super::lock::{resolve_spec, transfer_options};
 use super::{Global, block_on, keygen};
 use crate::Error;
 use crate::assemble::{self, Report, build};
+use crate::check::subject::{Access, Subject};
+use crate::check::{self, Checker, Place, Settings, State};
 use crate::document::{SpecFile, read_lock, write_whole};
 use crate::resolve::{self, Resolution, Update};
 
@@ -37,6 +40,9 @@ pub(super) struct Args {
     /// Take blobs from this earlier bundle instead of downloading them. May be given several times.
     #[arg(long, value_name = "BUNDLE")]
     reuse: Vec<PathBuf>,
+    /// Do not look whether every image that the charts name is carried.
+    #[arg(long)]
+    skip_check: bool,
 }
 
 /// The smallest volume: less would be more files than content.
@@ -58,6 +64,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let (events, guard) = global.output.renderer();
     let report = block_on(async {
         let resolution = lock(args, &spec, (&client, &transfer), global, &events).await?;
+        if !args.skip_check && !resolution.lock.charts.is_empty() {
+            // What is built already holds its charts.
+            let built = Bundle::open(&output, &Trust::default()).ok();
+            let earlier = reuse.iter().cloned().chain(built).collect();
+            let get = Access { client: &client, transfer: &transfer, earlier, events: &events };
+            complete(&spec, &resolution.lock, get).await?;
+        }
         let request = assemble::Request {
             lock: resolution.lock,
             kept: resolution.kept,
@@ -76,6 +89,38 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     drop(guard);
     global.output.print(&report, || text(&report));
     Ok(ExitCode::Done)
+}
+
+/// Fails where charts name images that are not carried, unless the spec says that this is no reason.
+async fn complete(spec: &SpecFile, lock: &Lock, access: Access<'_>) -> Result<(), Error> {
+    let events = access.events.clone();
+    let subject = Subject::of_lock(lock, Some(spec), spec.folder(), access)?;
+    let mut checker = Checker::new(Settings::default());
+    subject.look_into_charts(&mut checker, &events).await?;
+    let report = checker.finish(&subject.holdings, &subject.rules);
+    let possible = report.in_state(State::Possible).count();
+    if possible > 0 {
+        let spec = spec.path.display();
+        events.note(format!(
+            "charts may need {possible} more images than they do with these values: `ferry-builder check {spec}` lists them"
+        ));
+    }
+    if report.complete {
+        return Ok(());
+    }
+    let error = incomplete(spec, &report);
+    if !subject.rules.fail {
+        events.warn(error.to_string());
+        return Ok(());
+    }
+    Err(error)
+}
+
+fn incomplete(spec: &SpecFile, report: &check::Report) -> Error {
+    let place = |image: &check::CheckedImage| image.places.first().map(Place::name).unwrap_or_default();
+    let missing = report.in_state(State::Missing).map(|image| (image.image.to_string(), place(image)));
+    let unread = report.unread.iter().map(|unread| (unread.source.clone(), unread.reason.clone()));
+    Error::Incomplete { spec: spec.path.clone(), missing: missing.collect(), unread: unread.collect() }
 }
 
 async fn lock(

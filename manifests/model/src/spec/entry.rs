@@ -238,6 +238,16 @@ pub struct ChartEntry {
     pub required: bool,
 }
 
+impl ChartEntry {
+    /// The chart's name.
+    pub fn name(&self) -> &str {
+        match &self.source {
+            ChartSource::Repository { name, .. } => name,
+            ChartSource::Oci(reference) => reference.repository().rsplit('/').next().unwrap_or_default(),
+        }
+    }
+}
+
 /// Where a chart comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -1,0 +1,128 @@
+//! Paths from the command line: charts, manifests, helmfiles, compose files, Dockerfiles, Marathon apps, environment files
+//! and lists, or folders of them.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use ferry_model::failure::Class;
+use ferry_references::{Found, How, find, format_of};
+
+use super::mention::{Mention, Weight, has_unknown};
+use super::{Checker, Content, Unread};
+use crate::Error;
+
+/// The largest file that is looked into.
+const MAX_FILE: u64 = 64 << 20;
+/// As much of a file as tells what it is.
+const BEGINNING: usize = 4 << 10;
+
+pub(super) fn look_into(checker: &mut Checker, path: &Path, not_these: &[PathBuf]) -> Result<(), Error> {
+    let shown = path.display().to_string();
+    let source = shown.trim_start_matches("./").trim_end_matches('/');
+    let source = if source.is_empty() { "." } else { source };
+    let metadata = std::fs::metadata(path).map_err(Error::io("reading", path))?;
+    if !metadata.is_dir() {
+        if is_archive(path) {
+            return checker.chart(source, Content::At(path), &[]);
+        }
+        if !one_file(checker, source, path)? {
+            let problem = format!("{} is no chart, and nothing that is known to name images", path.display());
+            let hint = "name a chart, a manifest, a values file, a compose file, a Dockerfile, an environment file, a list (*.txt) or a folder of them";
+            return Err(Error::Entry { problem, hint: Some(hint.into()), class: Class::Usage });
+        }
+        return Ok(());
+    }
+    let skipped: Vec<PathBuf> = not_these.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let mut walk = walkdir::WalkDir::new(path).sort_by_file_name().into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = entry.map_err(|error| Error::io("reading", path)(error.into()))?;
+        let below = entry.path().strip_prefix(path).unwrap_or(entry.path()).display().to_string();
+        let name = match (source, below.as_str()) {
+            (source, "") => source.to_owned(),
+            (".", below) => below.to_owned(),
+            (source, below) => format!("{source}/{below}"),
+        };
+        let is_hidden = entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
+        if entry.file_type().is_dir() {
+            if is_hidden || entry.file_name() == "node_modules" {
+                walk.skip_current_dir();
+            } else if entry.path().join("Chart.yaml").is_file() {
+                checker.chart(&name, Content::At(entry.path()), &[])?;
+                walk.skip_current_dir();
+            }
+        } else if entry.file_type().is_file() && !skipped.iter().any(|skip| is_same(entry.path(), skip)) {
+            if is_archive(entry.path()) {
+                chart_of_folder(checker, &name, entry.path())?;
+            } else if entry.path().extension().is_none_or(|extension| extension != "lock") {
+                one_file(checker, &name, entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_same(path: &Path, canonical: &Path) -> bool {
+    path.file_name() == canonical.file_name() && path.canonicalize().is_ok_and(|path| path == canonical)
+}
+
+fn is_archive(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".tgz") || name.ends_with(".tar.gz")
+}
+
+/// An archive in a folder may be anything; one that is no chart is passed over.
+fn chart_of_folder(checker: &mut Checker, name: &str, path: &Path) -> Result<(), Error> {
+    let file = File::open(path).map_err(Error::io("reading", path))?;
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file).take(MAX_FILE));
+    let is_chart = archive.entries().is_ok_and(|entries| {
+        // helm puts Chart.yaml first; others at least among the first.
+        entries.take(1000).map_while(Result::ok).any(|entry| {
+            entry.path().is_ok_and(|path| path.components().count() == 2 && path.ends_with("Chart.yaml"))
+        })
+    });
+    if is_chart { checker.chart(name, Content::At(path), &[]) } else { Ok(()) }
+}
+
+/// Looks into a file; tells whether it is of a kind that names images.
+fn one_file(checker: &mut Checker, name: &str, path: &Path) -> Result<bool, Error> {
+    let mut file = File::open(path).map_err(Error::io("reading", path))?;
+    let mut bytes = Vec::new();
+    let read = file.by_ref().take(BEGINNING as u64).read_to_end(&mut bytes);
+    read.map_err(Error::io("reading", path))?;
+    let beginning = String::from_utf8_lossy(&bytes).into_owned();
+    let Some(format) = format_of(&path.display().to_string(), &beginning) else { return Ok(false) };
+    let unread = |checker: &mut Checker, reason: String| {
+        checker.unread.push(Unread { source: name.to_owned(), reason });
+        Ok(true)
+    };
+    let read = file.take(MAX_FILE).read_to_end(&mut bytes);
+    read.map_err(Error::io("reading", path))?;
+    if bytes.len() as u64 >= MAX_FILE {
+        return unread(checker, format!("it has more than {} MiB", MAX_FILE >> 20));
+    }
+    let Ok(text) = String::from_utf8(bytes) else {
+        return unread(checker, "it is no UTF-8 text".to_owned());
+    };
+    checker.files += 1;
+    for found in find(&text, format) {
+        take(checker, name, &found);
+    }
+    Ok(true)
+}
+
+fn take(checker: &mut Checker, name: &str, found: &Found) {
+    let mut place = Mention::place(name, None, found);
+    if has_unknown(found) {
+        checker.unclear.push(place);
+        return;
+    }
+    let is_in_parts = found.how == How::Value && found.spans.whole.is_none();
+    let weight = if is_in_parts && found.named.registry.is_none() {
+        place.note = Some("its registry is said elsewhere".to_owned());
+        Weight::Possible
+    } else {
+        Weight::Needed
+    };
+    checker.mentions.extend(Mention::new(found, &found.named, weight, place));
+}
