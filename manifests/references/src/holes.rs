@@ -39,8 +39,8 @@ fn write(text: &Mapped<'_>, range: Range<usize>, writer: &mut Writer, depth: usi
                 (rest[1..].find(|c| !is_name(c)).map_or(rest.len(), |length| length + 1), None)
             }
             _ => {
-                let next = rest[1..].find(['{', '$']).map_or(rest.len(), |length| length + 1);
-                let next = if rest.is_char_boundary(next) { next } else { rest.len() };
+                let is_mark = |byte: u8| matches!(byte, b'{' | b'$');
+                let next = rest.bytes().skip(1).position(is_mark).map_or(rest.len(), |length| length + 1);
                 writer.copy(text, range.start + at..range.start + at + next);
                 at += next;
                 continue;

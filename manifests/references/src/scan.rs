@@ -147,4 +147,6 @@ impl<'t> Scanner<'t> {
 }
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod tests;
