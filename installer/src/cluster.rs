@@ -22,6 +22,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ferry_model::failure::Class;
+use ferry_model::plan::ClusterTarget;
 use ferry_model::report::Failed;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -141,6 +142,12 @@ impl fmt::Display for Target {
             Some(context) => write!(f, ", context {context}"),
             None => f.write_str(", current context"),
         }
+    }
+}
+
+impl From<&ClusterTarget> for Target {
+    fn from(target: &ClusterTarget) -> Self {
+        Self { kubeconfig: target.kubeconfig.clone(), context: target.context.clone() }
     }
 }
 

@@ -133,7 +133,13 @@ impl<'a> Corefile<'a> {
         edit::with_names(self, entries, others)
     }
 
+    /// Ferry's, as they are.
+    pub(crate) fn ours(&self) -> Result<Vec<Entry>, CorefileError> {
+        edit::ours(self)
+    }
+
     /// Without Ferry's.
+    #[cfg(test)]
     pub(crate) fn without_names(&self) -> Result<String, CorefileError> {
         edit::without_names(self)
     }

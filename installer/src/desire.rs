@@ -4,6 +4,7 @@
 pub(crate) mod artifacts;
 mod blueking;
 mod charts;
+mod cluster;
 mod facts;
 mod manifests;
 mod naming;
@@ -42,6 +43,7 @@ pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desir
     artifacts::desire_artifacts(&mut desire, catalog, &site.site)?;
     charts::desire_charts(&mut desire, catalog, site)?;
     settings::desire_settings(&mut desire, site);
+    cluster::desire_cluster(&mut desire, catalog, site, facts)?;
     blueking::desire_blueking(&mut desire, catalog, site, facts)?;
     nodes::desire_nodes(&mut desire, catalog, site, facts)?;
     Ok(desire)

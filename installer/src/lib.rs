@@ -18,6 +18,7 @@ pub mod commands;
 pub mod context;
 mod corefile;
 pub mod desire;
+mod dns;
 mod error;
 pub mod export;
 pub mod fleet;
@@ -42,5 +43,6 @@ pub mod session;
 pub mod site;
 pub mod starter;
 pub mod virtual_nodes;
+mod workloads;
 
 pub use error::Error;

@@ -7,6 +7,7 @@ mod bkrepo_project;
 mod bkrepo_repository;
 mod certificates;
 mod chart_upload;
+mod cluster_names;
 mod container;
 mod daemon_image;
 mod endpoint;
@@ -15,10 +16,12 @@ mod folder;
 mod htpasswd;
 mod image;
 mod kept;
+mod key_patch;
 mod node_image;
 mod node_setup;
 mod object;
 mod project;
+mod pull_secret;
 mod redis_entries;
 mod rollout;
 mod saas_module;
@@ -174,6 +177,9 @@ macro_rules! each_kind {
             Desired::SaasPackage($thing) => $work,
             Desired::SaasModule($thing) => $work,
             Desired::AgentPlugins($thing) => $work,
+            Desired::ClusterNames($thing) => $work,
+            Desired::KeyPatch($thing) => $work,
+            Desired::PullSecret($thing) => $work,
         }
     };
 }

@@ -71,15 +71,25 @@ pub(super) fn with_names(
     Ok(Edited { text: page.edited(edits), conflicts })
 }
 
+#[cfg(test)]
 pub(super) fn without_names(corefile: &Corefile<'_>) -> Result<String, CorefileError> {
+    with_names(corefile, &[], Others::Keep).map(|edited| edited.text)
+}
+
+pub(super) fn ours(corefile: &Corefile<'_>) -> Result<Vec<Entry>, CorefileError> {
     let page = Page { text: corefile.text };
-    let mut edits = BTreeMap::new();
-    for block in &corefile.blocks {
-        for hosts in block.statements.iter().filter(|statement| statement.name() == "hosts") {
-            edits.extend(page.renewed(&page.there(hosts)?, &[]).map(|edit| (edit.0.start, edit)));
+    let mut entries: BTreeMap<Host, Vec<IpAddr>> = BTreeMap::new();
+    let statements = corefile.blocks.iter().flat_map(|block| &block.statements);
+    for hosts in statements.filter(|statement| statement.name() == "hosts") {
+        let Some(ours) = page.ours(hosts)? else { continue };
+        for line in hosts.inner_lines().into_iter().filter(|line| ours.contains(&line[0].span.start)) {
+            let Ok(address) = line[0].text.parse() else { continue };
+            for name in line[1..].iter().filter_map(|word| word.text.parse().ok()) {
+                entries.entry(name).or_default().push(address);
+            }
         }
     }
-    Ok(page.edited(edits.into_values().collect()))
+    Ok(entries.into_iter().collect())
 }
 
 fn lines_of(entries: &[&Entry]) -> Vec<String> {

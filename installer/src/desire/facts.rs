@@ -13,6 +13,7 @@ use crate::Error;
 use crate::cluster;
 use crate::context::{Context, Manner};
 use crate::desire::blueking::read_packages;
+use crate::desire::cluster::needs_ingress;
 use crate::desire::registry::detect;
 use crate::export::host_platform;
 use crate::fleet::{Listed, Member, members};
@@ -148,7 +149,8 @@ impl Facts {
 pub(crate) async fn ingress(context: &Context) -> Result<Option<IpAddr>, Error> {
     let site = &context.site.site;
     let is_said = site.nodes.configure.as_ref().is_none_or(|configure| configure.ingress.is_some());
-    if is_said || site.blueking.is_none() {
+    let is_needed = (!is_said && site.blueking.is_some()) || needs_ingress(&context.site);
+    if !is_needed {
         return Ok(None);
     }
     let cluster = context.clusters.get(&cluster::Target::of(&context.site)).await?;

@@ -11,7 +11,7 @@ mod proxy;
 mod serve;
 mod systemd;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod unit;
 
 use ferry_model::catalog::Catalog;

@@ -93,6 +93,8 @@ fn service(desired: &Desired) -> Option<String> {
         Desired::SaasPackage(package) => paas("PaaS", &package.platform),
         Desired::SaasModule(module) => paas("PaaS", &module.platform),
         Desired::AgentPlugins(plugins) => paas("node management", &plugins.platform),
+        Desired::KeyPatch(patch) => Some(format!("{} {}", patch.object, patch.name)),
+        Desired::PullSecret(secret) => Some(format!("namespace {}", secret.name.namespace())),
         _ => None,
     }
 }
@@ -107,6 +109,8 @@ fn kind(desired: &Desired) -> Kind {
         Desired::SaasPackage(_) => (5, "SaaS package", "SaaS packages"),
         Desired::SaasModule(_) => (6, "SaaS module", "SaaS modules"),
         Desired::AgentPlugins(_) => (7, "set of agent plug-ins", "sets of agent plug-ins"),
-        _ => (8, "other thing", "other things"),
+        Desired::KeyPatch(_) => (8, "patch", "patches"),
+        Desired::PullSecret(_) => (9, "login for pods", "logins for pods"),
+        _ => (10, "other thing", "other things"),
     }
 }

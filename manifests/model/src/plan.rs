@@ -13,10 +13,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use desired::{
-    AgentPlugins, App, BkrepoProject, BkrepoRepository, Certificates, ChartUpload, Container, Content,
-    DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd, Image, Keep, NodeImage, NodeSetup,
-    Object, Opening, Platform, PluginFile, Project, Reach, RedisEntries, Renamed, RepositoryFormat, Rollout,
-    SaasModule, SaasPackage, Sudo, Unit, Upload, Variables, WorkloadImages,
+    AgentPlugins, App, BkrepoProject, BkrepoRepository, Certificates, ChartUpload, ClusterNames,
+    ClusterTarget, Container, Content, DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd,
+    Image, Keep, KeyPatch, NewValue, NodeImage, NodeSetup, Object, Opening, Platform, PluginFile, Project,
+    PullSecret, Reach, RedisEntries, Renamed, RepositoryFormat, Rollout, SaasModule, SaasPackage, Sudo,
+    TakenUpBy, Unit, Upload, Variables, WorkloadImages,
 };
 
 use crate::{Digest, FormatVersion, Name};

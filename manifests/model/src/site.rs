@@ -7,19 +7,22 @@
 mod bkrepo;
 mod blueking;
 mod charts;
+mod cluster;
 mod modes;
 mod nodes;
 mod registry;
 mod secret;
 mod virtual_nodes;
 
-use std::path::PathBuf;
-
 use serde::Deserialize;
 
 pub use bkrepo::{Access, Bkrepo, Destination, PaasSecret, Platform, RepositoryName};
 pub use blueking::{Blueking, Environment, RedisPool, Saas};
 pub use charts::{Charts, HelmPlace, HelmRepository};
+pub use cluster::{
+    BluekingNames, Cluster, ClusterDns, ObjectName, ObjectNameError, Patch, PatchValue, PatchedKind,
+    PullSecrets, Restart, Workload, WorkloadKind,
+};
 pub use modes::{
     Docker, Existing, Ingress, Kubernetes, ManifestLists, Marathon, Product, Proxy, S3, Serve, ServiceKind,
     Storage, Systemd,
@@ -73,19 +76,6 @@ pub struct Site {
 pub enum Kind {
     /// A datacenter.
     Site,
-}
-
-/// The Kubernetes cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Cluster {
-    /// The kubeconfig's file. Default: `KUBECONFIG`, then `~/.kube/config`.
-    #[serde(default)]
-    pub kubeconfig: Option<PathBuf>,
-    /// The context in it. Default: its current one.
-    #[serde(default)]
-    pub context: Option<String>,
 }
 
 /// How much at once.

@@ -33,7 +33,7 @@ pub(super) fn catalog() -> Catalog {
 }
 
 /// What shall stand at a site with these sections.
-pub(super) fn desire_of(sections: &str) -> Result<Desire, Error> {
+pub(in crate::desire) fn desire_of(sections: &str) -> Result<Desire, Error> {
     let text = format!("apiVersion: ferry/v1\nkind: Site\nname: dc1\n{sections}");
     let site = Site::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let site = SiteFile { path: "/site/site.yaml".into(), site, digest: Site::digest(&text) };

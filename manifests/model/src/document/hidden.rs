@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// Keys whose values may be passwords, where somebody wrote one instead of saying where it is.
-const SECRET: [&str; 2] = ["password", "login"];
+/// Keys whose values may be passwords, where somebody wrote one instead of saying where it is. `set` is a patch's, perhaps of a Secret.
+const SECRET: [&str; 3] = ["password", "login", "set"];
 /// Keys below those: they tell nothing.
 const KNOWN: [&str; 5] = ["user", "password", "env", "file", "secret"];
 
@@ -81,7 +81,15 @@ fn value_start(line: &str) -> Option<usize> {
 
 /// The parser's message without what it found: only what it expected there.
 pub(super) fn without_values(message: &str) -> String {
-    let is_own = ["a secret is named by", "missing field"].iter().any(|start| message.starts_with(start));
+    let own = [
+        "a secret is named by",
+        "missing field",
+        "a patch names",
+        "the patch of",
+        "patched key",
+        "a value is",
+    ];
+    let is_own = own.iter().any(|start| message.starts_with(start));
     if is_own {
         return message.to_owned();
     }

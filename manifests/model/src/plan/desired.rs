@@ -1,6 +1,7 @@
 //! What resources shall be: the closed vocabulary of everything that Ferry can do to a site.
 
 mod artifacts;
+mod cluster;
 mod nodes;
 mod paas;
 mod workloads;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use artifacts::{BkrepoProject, BkrepoRepository, ChartUpload, HelmApi, RepositoryFormat, Upload};
+pub use cluster::{ClusterNames, ClusterTarget, KeyPatch, NewValue, PullSecret, TakenUpBy};
 pub use nodes::{NodeSetup, Reach, Sudo};
 pub use paas::{AgentPlugins, Platform, PluginFile, RedisEntries, SaasModule, SaasPackage, Variables};
 pub use workloads::{Renamed, WorkloadImages};
@@ -74,6 +76,12 @@ pub enum Desired {
     SaasModule(SaasModule),
     /// Agent plug-ins that node management offers.
     AgentPlugins(AgentPlugins),
+    /// Names that the cluster's own DNS answers.
+    ClusterNames(ClusterNames),
+    /// Keys of a ConfigMap or a Secret that somebody else made.
+    KeyPatch(KeyPatch),
+    /// A namespace whose pods have the registry's login.
+    PullSecret(PullSecret),
 }
 
 /// A folder of this machine.
@@ -397,6 +405,14 @@ impl Desired {
                 format_args!("{}/{} {}", module.app, module.module, module.environment),
             ),
             Self::AgentPlugins(plugins) => ResourceId::new("agent-plugins", &plugins.platform.namespace),
+            Self::ClusterNames(names) => match &names.config_map {
+                Some(config_map) => ResourceId::new("cluster-names", config_map),
+                None => ResourceId::new("cluster-names", "CoreDNS"),
+            },
+            Self::KeyPatch(patch) => {
+                ResourceId::new("patch", format_args!("{} {}", patch.object, patch.name))
+            }
+            Self::PullSecret(secret) => ResourceId::new("pull-secret", &secret.name),
         }
     }
 }
