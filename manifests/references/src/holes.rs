@@ -58,6 +58,16 @@ fn write(text: &Mapped<'_>, range: Range<usize>, writer: &mut Writer, depth: usi
     Some(())
 }
 
+/// As much of a text as one hole may take, so that one that does not end costs no more than this.
+pub(crate) fn beginning(text: &str) -> &str {
+    const MAX_HOLE: usize = 1024;
+    let mut end = MAX_HOLE.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// The length of the action that `text` begins with: `{{ … }}`, whatever its strings hold.
 pub(crate) fn action_end(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();

@@ -12,6 +12,9 @@ pub(crate) fn is_images(key: &str) -> bool {
 
 /// Whether a key names a registry for images that are named elsewhere.
 pub(crate) fn is_registry(key: &str) -> bool {
+    if !key.ends_with(['y', 'Y', 't', 'T', 's', 'S']) || key.len() < 12 {
+        return false;
+    }
     let plain: String =
         key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     ["imageregistry", "dockerregistry", "containerregistry", "registryhost", "registryaddress"]

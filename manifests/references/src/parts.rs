@@ -21,6 +21,9 @@ const MAX_REFERENCE: usize = 1024;
 impl Parts {
     /// The parts of a reference that makes up the whole of `text`; none where it is no reference.
     pub(crate) fn read(text: &Mapped<'_>) -> Option<Self> {
+        if text.text.len() > MAX_REFERENCE {
+            return None;
+        }
         let filled = crate::holes::fill(text)?;
         let (text, whole) = match &filled {
             Some(filled) if filled.text.contains(HOLE) => (filled, None),
@@ -28,7 +31,7 @@ impl Parts {
             None => (text, text.piece(0..text.text.len())),
         };
         let written = &*text.text;
-        if written.is_empty() || written.len() > MAX_REFERENCE || written.contains("://") {
+        if written.is_empty() || written.contains("://") {
             return None;
         }
         let cut = Cut::new(written)?;

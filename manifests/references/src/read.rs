@@ -6,7 +6,7 @@ use crate::parts::Parts;
 use crate::plausible;
 use crate::report::Report;
 use crate::shape::Pieces;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Objects, Surroundings};
 use crate::tree::{Key, Kind, Style, Tree};
 use crate::{Format, How, kustomization, words};
 
@@ -36,7 +36,8 @@ struct Outer {
 fn document(source: &Mapped<'_>, format: Format, outer: &Outer, report: &mut Report<'_>) {
     let templated = format == Format::Template;
     let tree = crate::scan::scan(&source.text, templated);
-    let mut reader = Reader { tree: &tree, source, format, outer, report };
+    let objects = crate::surroundings::objects(&tree);
+    let mut reader = Reader { tree: &tree, objects: &objects, source, format, outer, report };
     for node in 0..tree.nodes.len() {
         if matches!(tree.nodes[node].kind, Kind::Scalar(_) | Kind::Alias(Some(_))) {
             reader.scalar(node);
@@ -47,6 +48,7 @@ fn document(source: &Mapped<'_>, format: Format, outer: &Outer, report: &mut Rep
 #[derive(Debug)]
 struct Reader<'r, 't, 'o> {
     tree: &'r Tree<'t>,
+    objects: &'r Objects<'t>,
     source: &'r Mapped<'t>,
     format: Format,
     outer: &'r Outer,
@@ -64,19 +66,11 @@ impl Reader<'_, '_, '_> {
             return;
         }
         let says_image = keys::is_image(key) || keys::is_images(key);
-        let may_be = plausible::may_be_by_itself(raw) || raw.contains('\n') || says_image;
         let is_special =
             is_named && matches!(key, "value" | "reference" | "patch") || keys::is_arguments(key);
-        if may_be || is_special || self.may_be_inner(raw) || self.is_among_images(node) {
+        if says_image || is_special || Look::at(raw).is_telling() || self.is_among_images(node) {
             self.candidate(node, scalar, key, is_named);
         }
-    }
-
-    /// Whether a text may hold a text that names images.
-    fn may_be_inner(&self, raw: &str) -> bool {
-        raw.len() > 10
-            && (raw.contains("\\n") || raw.contains(' '))
-            && (raw.contains('/') || raw.contains("mage"))
     }
 
     fn is_among_images(&self, node: usize) -> bool {
@@ -86,7 +80,7 @@ impl Reader<'_, '_, '_> {
     /// A scalar that may name something; a look at what is around it decides.
     fn candidate(&mut self, node: usize, scalar: usize, key: &str, is_named: bool) {
         let tree = self.tree;
-        let around = Surroundings::of(tree, node);
+        let around = Surroundings::of(tree, self.objects, node);
         if around.is_barren {
             return;
         }
@@ -179,7 +173,7 @@ impl Reader<'_, '_, '_> {
         let holder = tree.nearest_name(parent).unwrap_or_default();
         if matches!(key, "name" | "newName") {
             if let Some(parts) = kustomization::entry(tree, self.source, node, key, holder) {
-                let around = Surroundings::of(tree, node);
+                let around = Surroundings::of(tree, self.objects, node);
                 if !around.is_barren {
                     self.push(node, &around, How::Kustomization, parts);
                 }
@@ -202,7 +196,7 @@ impl Reader<'_, '_, '_> {
         let Some(parts) = parts.and_then(|parts| pieces.complete(parts, tree, self.source)) else {
             return false;
         };
-        let around = Surroundings::of(tree, node);
+        let around = Surroundings::of(tree, self.objects, node);
         if !around.is_barren {
             self.tell(node, &around, parts);
         }
@@ -230,7 +224,7 @@ impl Reader<'_, '_, '_> {
         if !crate::registries::is_registry(&content.text) {
             return false;
         }
-        let object = Surroundings::of(tree, node).object.map(|object| object.title());
+        let object = Surroundings::of(tree, self.objects, node).object.map(|object| object.title());
         let object = self.outer.object.clone().or(object);
         let path = self.path(node);
         self.report.push_registry(&content.text, content.span(0..content.text.len()), object, path);
@@ -292,6 +286,47 @@ impl Reader<'_, '_, '_> {
         let dot =
             if self.outer.path.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
         format!("{}{dot}{path}", self.outer.path)
+    }
+}
+
+/// What a first look at a scalar's bytes tells.
+#[derive(Debug, Default)]
+struct Look {
+    has_slash: bool,
+    /// A colon or an `@` behind a slash.
+    has_mark: bool,
+    has_variable: bool,
+    /// Several words, or lines.
+    has_space: bool,
+    has_image: bool,
+}
+
+impl Look {
+    fn at(raw: &str) -> Self {
+        let bytes = raw.as_bytes();
+        let mut look = Self::default();
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'/' => look.has_slash = true,
+                b':' | b'@' => look.has_mark |= look.has_slash,
+                b'$' | b'{' => look.has_variable = true,
+                b' ' | b'\n' | b'\\' => look.has_space = true,
+                b'm' | b'M'
+                    if bytes[at..].get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"mage")) =>
+                {
+                    look.has_image = true;
+                }
+                b'r' if bytes[at..].starts_with(b"repository") => look.has_image = true,
+                _ => {}
+            }
+        }
+        look
+    }
+
+    /// Whether it may be a reference, or a text that names one.
+    fn is_telling(&self) -> bool {
+        let may_be_one = self.has_slash && (self.has_mark || self.has_variable);
+        may_be_one || (self.has_space && self.has_image)
     }
 }
 

@@ -6,13 +6,11 @@ mod flow;
 mod scalar;
 mod template;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::tree::{Key, Kind, Node, Tree};
-
-/// The longest action of a template that is looked for, so that one that does not end costs no more than this.
-const MAX_ACTION: usize = 4096;
 
 /// The nodes of one document. Where `templated`, quotes inside of actions end no scalar.
 pub(crate) fn scan(text: &str, templated: bool) -> Tree<'_> {
@@ -46,6 +44,8 @@ struct Scanner<'t> {
     /// The name of an anchor whose node comes next.
     anchor: Option<Range<usize>>,
     anchors: HashMap<&'t str, usize>,
+    /// The line that was looked at last, up to its line feed.
+    last_line: Cell<(usize, usize)>,
 }
 
 impl<'t> Scanner<'t> {
@@ -62,6 +62,7 @@ impl<'t> Scanner<'t> {
             stack: vec![root],
             anchor: None,
             anchors: HashMap::new(),
+            last_line: Cell::new((1, 0)),
         }
     }
 
@@ -76,7 +77,14 @@ impl<'t> Scanner<'t> {
 
     /// The end of the line that `at` is in, before its line feed.
     fn line_end(&self, at: usize) -> usize {
-        self.bytes[at..].iter().position(|&byte| byte == b'\n').map_or(self.bytes.len(), |length| at + length)
+        let (start, end) = self.last_line.get();
+        if (start..=end).contains(&at) {
+            return end;
+        }
+        let length = self.bytes[at..].iter().position(|&byte| byte == b'\n');
+        let end = length.map_or(self.bytes.len(), |length| at + length);
+        self.last_line.set((at, end));
+        end
     }
 
     /// Behind the line that `at` is in.

@@ -1,8 +1,10 @@
 //! What a node of a document is part of: which object of Kubernetes, and which part of it.
 
+use std::collections::HashMap;
+
 use crate::How;
 use crate::keys;
-use crate::tree::{Kind, Tree};
+use crate::tree::Tree;
 
 /// What is around a node.
 #[derive(Debug, Default)]
@@ -23,6 +25,16 @@ pub(crate) struct Surroundings<'t> {
     pub(crate) is_among_images: bool,
 }
 
+/// The objects of a document, by their nodes.
+pub(crate) type Objects<'t> = HashMap<usize, Object<'t>>;
+
+/// Every object that a document holds.
+pub(crate) fn objects<'t>(tree: &Tree<'t>) -> Objects<'t> {
+    let is_kind = |&node: &usize| tree.name(node) == Some("kind") && tree.scalar(node).is_some();
+    let holders = (0..tree.nodes.len()).filter(is_kind).map(|node| tree.nodes[node].parent);
+    holders.filter_map(|holder| Object::of(tree, holder).map(|object| (holder, object))).collect()
+}
+
 /// An object of Kubernetes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Object<'t> {
@@ -33,18 +45,18 @@ pub(crate) struct Object<'t> {
 }
 
 impl<'t> Surroundings<'t> {
-    pub(crate) fn of(tree: &Tree<'t>, node: usize) -> Self {
+    pub(crate) fn of(tree: &Tree<'t>, objects: &Objects<'t>, node: usize) -> Self {
         let mut around = Self::default();
         let mut step = node;
         for holder in tree.ancestors(node) {
             if let Some(name) = tree.name(step) {
                 around.note(name, step == node);
             }
-            if around.object.is_none() && tree.nodes[holder].kind == Kind::Map {
-                around.object = Object::of(tree, holder);
-                if let Some(object) = &around.object {
-                    around.is_data = object.holds_data(tree.name(step));
-                }
+            if around.object.is_none()
+                && let Some(object) = objects.get(&holder)
+            {
+                around.object = Some(*object);
+                around.is_data = object.holds_data(tree.name(step));
             }
             step = holder;
         }

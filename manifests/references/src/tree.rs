@@ -49,6 +49,10 @@ pub(crate) enum Style {
     Block,
 }
 
+/// How many nodes are looked at around one, up and beside: no real document is deeper or wider, and one that was made
+/// to be costs no more than it has to.
+const MAX_AROUND: usize = 512;
+
 /// The nodes of a document.
 #[derive(Debug)]
 pub(crate) struct Tree<'t> {
@@ -66,6 +70,7 @@ impl<'t> Tree<'t> {
             at = self.nodes.get(child)?.end;
             (child < end).then_some(child)
         })
+        .take(MAX_AROUND)
     }
 
     /// What `key` leads to; the last where it stands twice, as decoders do.
@@ -84,13 +89,14 @@ impl<'t> Tree<'t> {
     /// The key of a node, or of the sequence that it is in.
     pub(crate) fn nearest_name(&self, node: usize) -> Option<&'t str> {
         let mut at = node;
-        loop {
+        for _ in 0..MAX_AROUND {
             match &self.nodes[at].key {
                 Key::Name(_) => return self.name(at),
                 Key::Root => return None,
                 Key::Index(_) => at = self.nodes[at].parent,
             }
         }
+        None
     }
 
     /// The nodes that hold `node`, from the innermost.
@@ -101,6 +107,7 @@ impl<'t> Tree<'t> {
             at = self.nodes[child].parent;
             (at != child).then_some(at)
         })
+        .take(MAX_AROUND)
     }
 
     /// The scalar that a node is or stands for.

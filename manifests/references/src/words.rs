@@ -70,7 +70,7 @@ impl<'t> Words<'t> {
 
     /// The length of an action or a variable in braces.
     fn whole(&self, at: usize) -> Option<usize> {
-        let rest = &self.line[at..];
+        let rest = crate::holes::beginning(&self.line[at..]);
         if rest.starts_with("{{") {
             return crate::holes::action_end(rest);
         }

@@ -1,6 +1,6 @@
 //! Actions of Go's templates among the lines: `{{- if … }}`, `{{ include … | nindent 8 }}`.
 
-use super::{MAX_ACTION, Scanner};
+use super::Scanner;
 
 /// Actions that write nothing themselves.
 const CONTROL: [&str; 10] =
@@ -12,11 +12,7 @@ impl Scanner<'_> {
         if self.byte(at + 1) != b'{' || self.byte(at) != b'{' {
             return None;
         }
-        let mut limit = (at + MAX_ACTION).min(self.text.len());
-        while !self.text.is_char_boundary(limit) {
-            limit -= 1;
-        }
-        crate::holes::action_end(&self.text[at..limit]).map(|length| at + length)
+        crate::holes::action_end(crate::holes::beginning(&self.text[at..])).map(|length| at + length)
     }
 
     fn is_control(&self, at: usize, end: usize) -> bool {
