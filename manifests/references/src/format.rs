@@ -95,6 +95,7 @@ mod tests {
             ("images.list", "busybox:1\n", Some(Format::List)),
             ("README.md", "# FROM here\n", None),
             ("notes.txt", "Dear all,\n", None),
+            ("requirements.txt", "flask\nredis\n", None),
             ("a.tgz", "\0", None),
             ("", "", None),
         ] {

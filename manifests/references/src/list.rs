@@ -5,12 +5,14 @@ use crate::mapped::Mapped;
 use crate::parts::Parts;
 use crate::report::Report;
 
-/// Whether a line is a reference, with a comment or a digest of its own behind it at most.
+/// Whether a line is a reference and no mere word, with a comment behind it at most.
 pub(crate) fn is_line(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let first = words.next().unwrap_or_default();
     let rest = words.next();
-    rest.is_none_or(|word| word.starts_with('#')) && Parts::read(&Mapped::new(first, 0)).is_some()
+    first.contains(['/', ':'])
+        && rest.is_none_or(|word| word.starts_with('#'))
+        && Parts::read(&Mapped::new(first, 0)).is_some()
 }
 
 /// Each line's first word, where it is a reference.

@@ -1,14 +1,17 @@
 //! What a document's scalars name, by their keys and by what is around them.
 
-use crate::keys::{self, Beside};
+mod look;
+mod pieces;
+
+use self::look::Look;
+use crate::keys;
 use crate::mapped::Mapped;
 use crate::parts::Parts;
 use crate::plausible;
 use crate::report::Report;
-use crate::shape::Pieces;
 use crate::surroundings::{Objects, Surroundings};
 use crate::tree::{Key, Kind, Style, Tree};
-use crate::{Format, How, kustomization, words};
+use crate::{Format, How, words};
 
 /// How deep texts within texts are read.
 const MAX_DEPTH: usize = 4;
@@ -66,9 +69,13 @@ impl Reader<'_, '_, '_> {
             return;
         }
         let says_image = keys::is_image(key) || keys::is_images(key);
-        let is_special =
-            is_named && matches!(key, "value" | "reference" | "patch") || keys::is_arguments(key);
-        if says_image || is_special || Look::at(raw).is_telling() || self.is_among_images(node) {
+        let look = Look::at(raw);
+        let is_special = match key {
+            "reference" | "patch" => is_named,
+            "value" if is_named => self.variable(node).is_some_and(keys::is_image),
+            _ => keys::is_arguments(key) && (look.has_image || self.follows_option(node, key)),
+        };
+        if says_image || is_special || look.is_telling() || self.is_among_images(node) {
             self.candidate(node, scalar, key, is_named);
         }
     }
@@ -110,15 +117,15 @@ impl Reader<'_, '_, '_> {
         text: &Mapped<'_>,
     ) -> Option<Parts> {
         let tree = self.tree;
-        if is_named && key == "value" {
-            let name = tree.child(tree.nodes[node].parent, "name").and_then(|name| tree.scalar(name));
-            if let Some(name) = name {
-                return if keys::is_image(tree.raw(name)) {
-                    plausible::named_so(text)
-                } else {
-                    plausible::among_values(text)
-                };
-            }
+        if is_named
+            && key == "value"
+            && let Some(name) = self.variable(node)
+        {
+            return if keys::is_image(name) {
+                plausible::named_so(text)
+            } else {
+                plausible::among_values(text)
+            };
         }
         let parent = tree.nearest_name(tree.nodes[node].parent).unwrap_or_default();
         let is_reference = is_named && key == "reference" && keys::is_image(parent);
@@ -139,6 +146,12 @@ impl Reader<'_, '_, '_> {
         plausible::by_itself(text)
     }
 
+    /// The name of the variable whose `value` this is.
+    fn variable(&self, node: usize) -> Option<&str> {
+        let name = self.tree.child(self.tree.nodes[node].parent, "name")?;
+        self.tree.scalar(name).map(|name| self.tree.raw(name))
+    }
+
     /// Whether the argument before this one is an option that wants an image: `--image`, `busybox`.
     fn follows_option(&self, node: usize, key: &str) -> bool {
         let tree = self.tree;
@@ -148,87 +161,6 @@ impl Reader<'_, '_, '_> {
         let before = tree.children(tree.nodes[node].parent).take_while(|&child| child < node).last();
         let option = before.and_then(|before| tree.scalar(before)).map(|before| tree.raw(before));
         option.is_some_and(|option| option.starts_with('-') && keys::is_image(option))
-    }
-
-    /// An image whose tag stands in another key: `imageTag` beside `image`.
-    fn with_tag_beside(&self, node: usize, key: &str, is_named: bool, parts: Parts) -> Parts {
-        if !is_named || !keys::is_image(key) {
-            return parts;
-        }
-        let pieces = Pieces::beside(self.tree, node, &Beside::image(key), key == "image");
-        if pieces.are_none() {
-            return parts;
-        }
-        pieces.complete(parts.clone(), self.tree, self.source).unwrap_or(parts)
-    }
-
-    /// A repository in a map of its own pieces. True where the scalar needs no other look.
-    fn pieces(&mut self, node: usize, key: &str) -> bool {
-        let tree = self.tree;
-        let is_registry = keys::is_registry(key) || matches!(key, "registry" | "hub" | "imageRepository");
-        if is_registry && self.registry(node, key) {
-            return true;
-        }
-        let parent = tree.nodes[node].parent;
-        let holder = tree.nearest_name(parent).unwrap_or_default();
-        if matches!(key, "name" | "newName") {
-            if let Some(parts) = kustomization::entry(tree, self.source, node, key, holder) {
-                let around = Surroundings::of(tree, self.objects, node);
-                if !around.is_barren {
-                    self.push(node, &around, How::Kustomization, parts);
-                }
-                return true;
-            }
-            if key == "newName" || !keys::is_image(holder) || tree.nodes[parent].kind != Kind::Map {
-                return false;
-            }
-        } else if Beside::repository(key).is_none() {
-            return false;
-        }
-        let beside = Beside::repository(if key == "name" { "repository" } else { key }).expect("it ends so");
-        let pieces = Pieces::beside(tree, node, &beside, false);
-        if !(pieces.say_image() || keys::is_image(holder) && key != "name") {
-            return false;
-        }
-        let Some(scalar) = tree.scalar(node) else { return false };
-        let content = tree.content(scalar, self.source);
-        let parts = plausible::named_so(&content.trimmed());
-        let Some(parts) = parts.and_then(|parts| pieces.complete(parts, tree, self.source)) else {
-            return false;
-        };
-        let around = Surroundings::of(tree, self.objects, node);
-        if !around.is_barren {
-            self.tell(node, &around, parts);
-        }
-        true
-    }
-
-    /// A registry that stands beside no repository.
-    fn registry(&mut self, node: usize, key: &str) -> bool {
-        let tree = self.tree;
-        let parent = tree.nodes[node].parent;
-        let holder = tree.nearest_name(parent).unwrap_or_default();
-        let has = |key: &str| tree.child(parent, key).is_some();
-        let is_by_itself = match key {
-            "registry" => {
-                (keys::is_image(holder) || holder == "global")
-                    && !(has("repository") || has("image") || has("name"))
-            }
-            "hub" => holder == "global" || has("tag"),
-            "imageRepository" => !has("imageTag") && !has("imageName"),
-            _ => true,
-        };
-        let Some(scalar) = tree.scalar(node).filter(|_| is_by_itself) else { return false };
-        let content = tree.content(scalar, self.source);
-        let content = content.trimmed();
-        if !crate::registries::is_registry(&content.text) {
-            return false;
-        }
-        let object = Surroundings::of(tree, self.objects, node).object.map(|object| object.title());
-        let object = self.outer.object.clone().or(object);
-        let path = self.path(node);
-        self.report.push_registry(&content.text, content.span(0..content.text.len()), object, path);
-        true
     }
 
     /// A text within the text: YAML, or words.
@@ -286,47 +218,6 @@ impl Reader<'_, '_, '_> {
         let dot =
             if self.outer.path.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
         format!("{}{dot}{path}", self.outer.path)
-    }
-}
-
-/// What a first look at a scalar's bytes tells.
-#[derive(Debug, Default)]
-struct Look {
-    has_slash: bool,
-    /// A colon or an `@` behind a slash.
-    has_mark: bool,
-    has_variable: bool,
-    /// Several words, or lines.
-    has_space: bool,
-    has_image: bool,
-}
-
-impl Look {
-    fn at(raw: &str) -> Self {
-        let bytes = raw.as_bytes();
-        let mut look = Self::default();
-        for (at, byte) in bytes.iter().enumerate() {
-            match byte {
-                b'/' => look.has_slash = true,
-                b':' | b'@' => look.has_mark |= look.has_slash,
-                b'$' | b'{' => look.has_variable = true,
-                b' ' | b'\n' | b'\\' => look.has_space = true,
-                b'm' | b'M'
-                    if bytes[at..].get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"mage")) =>
-                {
-                    look.has_image = true;
-                }
-                b'r' if bytes[at..].starts_with(b"repository") => look.has_image = true,
-                _ => {}
-            }
-        }
-        look
-    }
-
-    /// Whether it may be a reference, or a text that names one.
-    fn is_telling(&self) -> bool {
-        let may_be_one = self.has_slash && (self.has_mark || self.has_variable);
-        may_be_one || (self.has_space && self.has_image)
     }
 }
 

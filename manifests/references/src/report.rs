@@ -41,7 +41,7 @@ impl<'t> Report<'t> {
     pub(crate) fn finish_registries(mut self) -> Vec<Registry> {
         self.registries.sort_by_key(|registry| (registry.span.start, registry.span.end));
         self.registries.dedup_by(|later, first| later.span == first.span);
-        let mut lines = Lines { text: self.text, at: 0, line: 1, begins: 0 };
+        let mut lines = Lines::new(self.text);
         for registry in &mut self.registries {
             (registry.place.line, registry.place.column) = lines.place(registry.span.start);
         }
@@ -53,7 +53,7 @@ impl<'t> Report<'t> {
         self.found.sort_by_key(|found| (found.spans.repository.start, found.spans.repository.end));
         self.found.dedup_by(|later, first| later.spans.repository == first.spans.repository);
         self.found.sort_by_key(|found| found.spans.first());
-        let mut lines = Lines { text: self.text, at: 0, line: 1, begins: 0 };
+        let mut lines = Lines::new(self.text);
         for found in &mut self.found {
             (found.place.line, found.place.column) = lines.place(found.spans.first());
         }
@@ -61,24 +61,30 @@ impl<'t> Report<'t> {
     }
 }
 
-/// Counts lines, forward only.
+/// Counts lines and characters, forward only.
 struct Lines<'t> {
     text: &'t str,
     at: usize,
     line: usize,
-    begins: usize,
+    column: usize,
 }
 
-impl Lines<'_> {
+impl<'t> Lines<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, at: 0, line: 1, column: 1 }
+    }
+
     fn place(&mut self, at: usize) -> (usize, usize) {
-        let between = &self.text.as_bytes()[self.at..at];
-        let count = between.iter().filter(|&&byte| byte == b'\n').count();
+        let between = &self.text[self.at..at];
+        let count = between.bytes().filter(|&byte| byte == b'\n').count();
         if count > 0 {
             self.line += count;
-            let last = between.iter().rposition(|&byte| byte == b'\n').expect("there is one");
-            self.begins = self.at + last + 1;
+            let last = between.rfind('\n').expect("there is one");
+            self.column = between[last + 1..].chars().count() + 1;
+        } else {
+            self.column += between.chars().count();
         }
         self.at = at;
-        (self.line, self.text[self.begins..at].chars().count() + 1)
+        (self.line, self.column)
     }
 }

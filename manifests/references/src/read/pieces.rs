@@ -1,0 +1,94 @@
+//! Images and registries of which a map's keys name the pieces.
+
+use super::Reader;
+use crate::How;
+use crate::keys::{self, Beside};
+use crate::kustomization;
+use crate::parts::Parts;
+use crate::plausible;
+use crate::shape::Pieces;
+use crate::surroundings::Surroundings;
+use crate::tree::Kind;
+
+impl Reader<'_, '_, '_> {
+    /// An image whose tag stands in another key: `imageTag` beside `image`.
+    pub(super) fn with_tag_beside(&self, node: usize, key: &str, is_named: bool, parts: Parts) -> Parts {
+        if !is_named || !keys::is_image(key) {
+            return parts;
+        }
+        let pieces = Pieces::beside(self.tree, node, &Beside::image(key), key == "image");
+        if pieces.are_none() {
+            return parts;
+        }
+        pieces.complete(parts.clone(), self.tree, self.source).unwrap_or(parts)
+    }
+
+    /// A repository in a map of its own pieces. True where the scalar needs no other look.
+    pub(super) fn pieces(&mut self, node: usize, key: &str) -> bool {
+        let tree = self.tree;
+        let is_registry = keys::is_registry(key) || matches!(key, "registry" | "hub" | "imageRepository");
+        if is_registry && self.registry(node, key) {
+            return true;
+        }
+        let parent = tree.nodes[node].parent;
+        let holder = tree.nearest_name(parent).unwrap_or_default();
+        if matches!(key, "name" | "newName") {
+            if let Some(parts) = kustomization::entry(tree, self.source, node, key, holder) {
+                let around = Surroundings::of(tree, self.objects, node);
+                if !around.is_barren {
+                    self.push(node, &around, How::Kustomization, parts);
+                }
+                return true;
+            }
+            if key == "newName" || !keys::is_image(holder) || tree.nodes[parent].kind != Kind::Map {
+                return false;
+            }
+        } else if Beside::repository(key).is_none() {
+            return false;
+        }
+        let beside = Beside::repository(if key == "name" { "repository" } else { key }).expect("it ends so");
+        let pieces = Pieces::beside(tree, node, &beside, false);
+        if !(pieces.say_image() || keys::is_image(holder) && key != "name") {
+            return false;
+        }
+        let Some(scalar) = tree.scalar(node) else { return false };
+        let content = tree.content(scalar, self.source);
+        let parts = plausible::named_so(&content.trimmed());
+        let Some(parts) = parts.and_then(|parts| pieces.complete(parts, tree, self.source)) else {
+            return false;
+        };
+        let around = Surroundings::of(tree, self.objects, node);
+        if !around.is_barren {
+            self.tell(node, &around, parts);
+        }
+        true
+    }
+
+    /// A registry that stands beside no repository.
+    fn registry(&mut self, node: usize, key: &str) -> bool {
+        let tree = self.tree;
+        let parent = tree.nodes[node].parent;
+        let holder = tree.nearest_name(parent).unwrap_or_default();
+        let has = |key: &str| tree.child(parent, key).is_some();
+        let is_by_itself = match key {
+            "registry" => {
+                (keys::is_image(holder) || holder == "global")
+                    && !(has("repository") || has("image") || has("name"))
+            }
+            "hub" => holder == "global" || has("tag"),
+            "imageRepository" => !has("imageTag") && !has("imageName"),
+            _ => true,
+        };
+        let Some(scalar) = tree.scalar(node).filter(|_| is_by_itself) else { return false };
+        let content = tree.content(scalar, self.source);
+        let content = content.trimmed();
+        if !crate::registries::is_registry(&content.text) {
+            return false;
+        }
+        let object = Surroundings::of(tree, self.objects, node).object.map(|object| object.title());
+        let object = self.outer.object.clone().or(object);
+        let path = self.path(node);
+        self.report.push_registry(&content.text, content.span(0..content.text.len()), object, path);
+        true
+    }
+}
