@@ -11,6 +11,7 @@ mod preflight;
 mod push;
 mod registry;
 mod report;
+mod rewrite;
 mod rollback;
 mod runtimes;
 mod serve;
@@ -53,6 +54,7 @@ enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
+    Rewrite(rewrite::Args),
     Rollback(rollback::Args),
     Report(report::Args),
     Preflight(preflight::Args),
@@ -91,6 +93,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Plan(args) => plan::run(&args, global),
         Command::Apply(args) => apply::run(&args, global),
         Command::Status(args) => status::run(&args, global),
+        Command::Rewrite(args) => rewrite::run(&args, global),
         Command::Rollback(args) => rollback::run(&args, global),
         Command::Report(args) => report::run(&args, global),
         Command::Push(args) => push::run(&args, global),

@@ -36,6 +36,7 @@ pub mod push;
 mod replace;
 pub mod report;
 mod resources;
+pub mod rewrite;
 pub mod rollback;
 pub mod runtimes;
 pub mod serve;

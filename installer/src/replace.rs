@@ -32,34 +32,78 @@ impl Guise {
 
 /// Writes a file; on disk when this returns. A link is followed.
 pub(crate) fn write_file(path: &Path, bytes: &[u8], guise: &Guise) -> io::Result<()> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let has_now = || fs::metadata(&target).ok().map(|metadata| (metadata.uid(), metadata.gid()));
-    let owner = guise.owner.or_else(has_now);
-    let attributes = match &guise.attributes {
-        Some(attributes) => Some(attributes.clone()),
-        None => Attributes::of(&target)?.map(Attributes::for_other_content),
-    };
-    let temporary = temporary(&target);
-    // What a killed process left there may have another mode.
-    remove_one(&temporary)?;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    // A new owner takes the bits of setuid and setgid away, and an access list changes the mode; all while it is empty.
-    if let Some((user, group)) = owner {
-        std::os::unix::fs::fchown(&file, Some(user), Some(group))?;
+    let mut replacement = Replacement::begin(path, guise)?;
+    replacement.write_all(bytes)?;
+    replacement.finish()
+}
+
+/// A file that is being written beside the one that it replaces. Dropped before it is finished, it leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    file: fs::File,
+    target: PathBuf,
+    temporary: PathBuf,
+    mode: u32,
+    attributes: Option<Attributes>,
+    is_finished: bool,
+}
+
+impl Replacement {
+    /// Begins it. A link is followed.
+    pub(crate) fn begin(path: &Path, guise: &Guise) -> io::Result<Self> {
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let has_now = || fs::metadata(&target).ok().map(|metadata| (metadata.uid(), metadata.gid()));
+        let owner = guise.owner.or_else(has_now);
+        let attributes = match &guise.attributes {
+            Some(attributes) => Some(attributes.clone()),
+            None => Attributes::of(&target)?.map(Attributes::for_other_content),
+        };
+        let temporary = temporary(&target);
+        // What a killed process left there may have another mode.
+        remove_one(&temporary)?;
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let replacement = Self { file, target, temporary, mode: guise.mode, attributes, is_finished: false };
+        // A new owner takes the bits of setuid and setgid away, and an access list changes the mode; all while it is empty.
+        if let Some((user, group)) = owner {
+            std::os::unix::fs::fchown(&replacement.file, Some(user), Some(group))?;
+        }
+        if let Some(attributes) = &replacement.attributes {
+            attributes.put_on(&replacement.file, &replacement.temporary)?;
+        }
+        replacement.file.set_permissions(fs::Permissions::from_mode(guise.mode & 0o777))?;
+        Ok(replacement)
     }
-    if let Some(attributes) = &attributes {
-        attributes.put_on(&file, &temporary)?;
+
+    /// Puts it where it belongs; on disk when this returns.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        // Writing takes these away again.
+        if let Some(attributes) = &self.attributes {
+            attributes.put_powers_on(&self.file)?;
+        }
+        self.file.set_permissions(fs::Permissions::from_mode(self.mode & 0o7777))?;
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.target)?;
+        self.is_finished = true;
+        self.target.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     }
-    file.set_permissions(fs::Permissions::from_mode(guise.mode & 0o777))?;
-    file.write_all(bytes)?;
-    // Writing takes these away again.
-    if let Some(attributes) = &attributes {
-        attributes.put_powers_on(&file)?;
+}
+
+impl io::Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
     }
-    file.set_permissions(fs::Permissions::from_mode(guise.mode & 0o7777))?;
-    file.sync_all()?;
-    fs::rename(&temporary, &target)?;
-    target.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            remove_one(&self.temporary).ok();
+        }
+    }
 }
 
 /// Removes a file, and what a killed process left of writing it. One that is not there is no failure.

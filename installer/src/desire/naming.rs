@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use ferry_model::catalog::{Catalog, Chart};
 use ferry_model::plan::Image;
-use ferry_model::site::{Charts, ManifestLists, Registry};
+use ferry_model::site::{Charts, ManifestLists, Product, Registry};
 use ferry_model::{ImageReference, Platform};
 
 use crate::Error;
+use crate::context::{Context, Manner};
 use crate::push::{Entry, Item, ItemKind, items};
 
 /// The site's rules for names.
@@ -24,6 +25,17 @@ pub struct Naming<'a> {
 }
 
 impl Naming<'_> {
+    /// Whether a registry takes images for several platforms; one that is there may be asked what it is.
+    pub(crate) async fn manifest_lists(context: &Context, registry: &Registry, ask: bool) -> ManifestLists {
+        let is_unsaid = super::registry::is_product_unsaid(&registry.mode);
+        let client = if ask && is_unsaid { context.client(Manner::Brief).await.ok() } else { None };
+        let seems = match &client {
+            Some(client) => super::registry::detect(client, registry).await,
+            None => Product::Auto,
+        };
+        super::registry::manifest_lists(&registry.mode, seems)
+    }
+
     /// Repository and tag of an image at the registry.
     pub fn image(&self, image: &ferry_model::catalog::Image) -> (String, Option<String>) {
         if let Some(name) = self.chosen(&image.reference) {

@@ -17,7 +17,7 @@ mod unit;
 use ferry_model::catalog::Catalog;
 use ferry_model::host::RegistryAddress;
 use ferry_model::plan::{Desired, Endpoint, Resource, ResourceId};
-use ferry_model::site::{ManifestLists, Mode, Registry};
+use ferry_model::site::{ManifestLists, Mode, Product, Registry};
 
 pub(super) use files::{add_file, add_folder};
 pub(super) use product::detect;
@@ -72,10 +72,7 @@ pub(super) fn desire_registry(
     if !brought.takes_images {
         return Ok(());
     }
-    let lists = match &registry.mode {
-        Mode::Existing(mode) => existing::manifest_lists(mode, existing::product(mode, facts.product)),
-        _ => ManifestLists::Accepted,
-    };
+    let lists = manifest_lists(&registry.mode, facts.product);
     let naming = Naming { registry, charts: &site.site.charts, lists, platform: &facts.platform };
     let images = naming.images(catalog)?;
     if let Mode::Existing(mode) = &registry.mode {
@@ -96,6 +93,19 @@ pub(super) fn desire_registry(
             .map(|image| Resource::new(Desired::Image(image), &reason).after(needs.iter().cloned())),
     );
     Ok(())
+}
+
+/// Whether a registry takes images for several platforms; one that is there may be what it `seems` to be.
+pub(super) fn manifest_lists(mode: &Mode, seems: Product) -> ManifestLists {
+    match mode {
+        Mode::Existing(mode) => existing::manifest_lists(mode, existing::product(mode, seems)),
+        _ => ManifestLists::Accepted,
+    }
+}
+
+/// Whether nobody says which product a registry is that is there.
+pub(super) fn is_product_unsaid(mode: &Mode) -> bool {
+    matches!(mode, Mode::Existing(existing) if existing.product == Product::Auto)
 }
 
 fn endpoint(registry: &Registry, needs: Vec<ResourceId>) -> Resource {

@@ -1,0 +1,335 @@
+//! Decides what becomes of each reference. Pure: what the bundle has, what stands in the text, what follows.
+
+use ferry_model::Digest;
+use ferry_references::{Found, How};
+
+use super::known::{Known, Match, Mirror, Name, Target};
+use super::remark::{Kind, Said};
+use super::scopes::Scope;
+
+/// Decides what becomes of each reference of one text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judge<'a> {
+    pub(super) known: &'a Known,
+    /// The `appVersion` of the chart that the text is of: what images without a tag mostly have.
+    pub(super) app_version: Option<&'a str>,
+}
+
+/// What becomes of a reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It gets its name at the site.
+    Edit { to: ferry_references::Target, target: Target, said: Option<Said> },
+    /// It has it already.
+    Right(Target),
+    /// It is at the site's registry, and the bundle knows nothing of it: the registry is to be asked.
+    Foreign(Target),
+    /// It stays as it is.
+    Leave(Said),
+}
+
+/// What becomes of a registry that stands for several images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// It becomes this.
+    Becomes(String),
+    /// It is the site's.
+    Site,
+    /// It stays, and so do the images below it.
+    Stays(Said),
+}
+
+/// What a text says of an image's tag.
+enum Tag<'a> {
+    Is(&'a str),
+    /// The chart's version, unless somebody says otherwise.
+    Perhaps(&'a str),
+    Elsewhere,
+}
+
+impl Judge<'_> {
+    /// What becomes of a registry and the images below it.
+    pub(super) fn rule(&self, scope: &Scope, below: &[&Found]) -> Ruling {
+        let value = scope.value.as_str();
+        let (registry, path) = value.split_once('/').unwrap_or((value, ""));
+        if self.known.is_site(registry) {
+            return Ruling::Site;
+        }
+        let problem = |message: String| Ruling::Stays(Said::problem(Kind::Registry, message));
+        if below.is_empty() && self.known.count_from(value) == 0 {
+            return problem(format!("the bundle has no image of {value}, and charts take theirs from there"));
+        }
+        let lacking: Vec<&Found> =
+            below.iter().filter(|found| self.below(value, found).is_none()).copied().collect();
+        if let Some(first) = lacking.first() {
+            let (count, all) = (lacking.len(), below.len());
+            return problem(format!(
+                "it stands for {all} images of which the bundle lacks {count} (the first: {}, line {}): add them to the bundle, \
+                 then set it to {}",
+                first.named,
+                first.place.line,
+                self.base("")
+            ));
+        }
+        if self.known.prefix().is_none() {
+            return problem(format!(
+                "it stands for the images below it, and {} does not keep their paths: give each its own registry and repository",
+                self.known.address()
+            ));
+        }
+        // The path stays with the registry where all images are below it at the site too.
+        let bases = [self.base(path), self.base("")];
+        let fits = |base: &&String| below.iter().all(|found| self.relative(value, base, found).is_some());
+        match bases.iter().find(fits) {
+            Some(base) => Ruling::Becomes(base.clone()),
+            None => problem(format!(
+                "images below it have names of their own at {}: give each its own registry and repository",
+                self.known.address()
+            )),
+        }
+    }
+
+    /// What becomes of a reference below a registry that stands for several, or of one by itself.
+    pub(super) fn judge(&self, found: &Found, scope: Option<(&Scope, &Ruling)>) -> Decision {
+        let Some((scope, ruling)) = scope else { return self.by_itself(found) };
+        let value = scope.value.as_str();
+        match ruling {
+            Ruling::Becomes(base) => match self.relative(value, base, found) {
+                Some((relative, target)) => {
+                    // A registry beside the image says the same, so that both ways of reading it agree.
+                    let registry = found.named.registry.as_ref().map_or_else(String::new, |_| base.clone());
+                    self.edit(found, target, registry, relative)
+                }
+                None => self.lacking(&format!("{value}/{}", found.named)),
+            },
+            Ruling::Site => self.named(found, Some(value), &found.named.repository),
+            Ruling::Stays(_) => match self.below(value, found) {
+                Some(_) => Decision::Leave(Said::note(
+                    Kind::RegistryElsewhere,
+                    format!("the bundle has it; its registry is what `{}` says", scope.place.path),
+                )),
+                None => self.named(found, Some(value), &found.named.repository),
+            },
+        }
+    }
+
+    fn by_itself(&self, found: &Found) -> Decision {
+        let named = &found.named;
+        let registry_is_said = found.spans.registry.as_ref().is_some_and(|span| !span.is_empty());
+        if registry_is_said && named.registry.is_none() {
+            return self.elsewhere(found);
+        }
+        let decision = self.named(found, named.registry.as_deref(), &named.repository);
+        // `repository: blueking/bkrepo` alone may be a whole name, or need a registry that is said elsewhere.
+        match decision {
+            Decision::Leave(Said { kind: Kind::Lacking, .. })
+                if is_split(found) && named.registry.is_none() =>
+            {
+                match self.elsewhere(found) {
+                    Decision::Leave(Said { kind: Kind::Lacking, .. }) => decision,
+                    elsewhere => elsewhere,
+                }
+            }
+            decision => decision,
+        }
+    }
+
+    /// What becomes of a reference whose registry is known.
+    fn named(&self, found: &Found, registry: Option<&str>, repository: &str) -> Decision {
+        let name = |tag| Name::new(registry, repository, tag, found.named.digest.as_deref());
+        let written = match registry {
+            Some(registry) if found.named.registry.is_none() => format!("{registry}/{}", found.named),
+            _ => found.named.to_string(),
+        };
+        let tag = self.tag(found);
+        let matched = match tag {
+            Tag::Is(tag) => name(Some(tag)).map(|name| self.known.find(&name)),
+            Tag::Perhaps(tag) => match name(Some(tag)).map(|name| self.known.find(&name)) {
+                Some(Match::OtherTags(_) | Match::Foreign(_)) => {
+                    name(None).map(|name| self.known.find(&name))
+                }
+                other => other,
+            },
+            Tag::Elsewhere => name(None).map(|name| self.known.find(&name)),
+        };
+        let Some(matched) = matched else { return self.lacking(&written) };
+        match matched {
+            Match::Held(target) => {
+                let (registry, repository) = (self.known.address().to_owned(), target.repository.clone());
+                self.edit(found, target, registry, repository)
+            }
+            Match::AnyTag { repository: Some(repository), tags } => {
+                let target =
+                    Target { repository: repository.clone(), tag: None, digest: None, resolves: None };
+                let said = Said::note(
+                    Kind::TagElsewhere,
+                    format!("its tag is said elsewhere; the bundle has {}", list(&tags)),
+                );
+                let to = self.to(self.known.address().to_owned(), repository);
+                Decision::Edit { to, target, said: Some(said) }
+            }
+            Match::AnyTag { repository: None, tags } => Decision::Leave(Said::problem(
+                Kind::TagElsewhere,
+                format!(
+                    "its tag is said elsewhere, and its name at the site depends on it: the bundle has {}",
+                    list(&tags)
+                ),
+            )),
+            Match::Right(target) => Decision::Right(target),
+            Match::Foreign(target) => Decision::Foreign(target),
+            Match::OtherTags(tags) => self.mirrored(registry, || {
+                Said::problem(
+                    Kind::Lacking,
+                    format!("the bundle lacks {written}; it has {} of it", list(&tags)),
+                )
+            }),
+            Match::OtherDigest(has) => Decision::Leave(Said::problem(
+                Kind::OtherDigest,
+                format!("the bundle has {has} under that name, not the digest that is written"),
+            )),
+            Match::NotPushed(digest) => Decision::Leave(Said::problem(
+                Kind::PlatformNotPushed,
+                format!("{digest} is one platform's, and {} gets another one alone", self.known.address()),
+            )),
+            Match::Nothing => self.mirrored(registry, || lacks(&written)),
+        }
+    }
+
+    /// What becomes of a reference whose registry a template says, or a value that is not here.
+    fn elsewhere(&self, found: &Found) -> Decision {
+        let named = &found.named;
+        let digest = named.digest.as_deref().and_then(|digest| digest.parse::<Digest>().ok());
+        let tag = match self.tag(found) {
+            Tag::Is(tag) => Some(tag),
+            Tag::Perhaps(_) | Tag::Elsewhere => None,
+        };
+        let find = |repository: &str| self.known.find_path(repository, tag, digest);
+        let matched = match find(&named.repository) {
+            Match::Nothing if !named.repository.contains('/') => {
+                find(&format!("library/{}", named.repository))
+            }
+            matched => matched,
+        };
+        let repository = match matched {
+            Match::Held(target) => Some(target.repository),
+            Match::AnyTag { repository, .. } => repository,
+            Match::OtherTags(tags) => {
+                let message = format!("the bundle lacks {named}; it has {} of it", list(&tags));
+                return Decision::Leave(Said::problem(Kind::Lacking, message));
+            }
+            _ => return self.lacking(&named.to_string()),
+        };
+        let what = "its registry is said elsewhere";
+        let base = self.base("");
+        let message = match repository {
+            Some(repository) if repository == self.below_base(&named.repository) => {
+                format!("{what}: set that to {base}")
+            }
+            Some(repository) => {
+                format!("{what}; at the site the image is {}/{repository}", self.known.address())
+            }
+            None => format!("{what}; what the image is called at the site depends on its tag"),
+        };
+        Decision::Leave(Said::note(Kind::RegistryElsewhere, message))
+    }
+
+    /// The image below a registry, where the bundle has it: its name, its repository at the site.
+    fn below(&self, value: &str, found: &Found) -> Option<Target> {
+        let name = |tag| Name::new(Some(value), &found.named.repository, tag, found.named.digest.as_deref());
+        let tag = match self.tag(found) {
+            Tag::Is(tag) => Some(tag),
+            Tag::Perhaps(_) | Tag::Elsewhere => None,
+        };
+        match self.known.find(&name(tag)?) {
+            Match::Held(target) => Some(target),
+            Match::AnyTag { repository: Some(repository), .. } => {
+                Some(Target { repository, tag: None, digest: None, resolves: None })
+            }
+            _ => None,
+        }
+    }
+
+    /// What stands behind `base` for an image below a registry.
+    fn relative(&self, value: &str, base: &str, found: &Found) -> Option<(String, Target)> {
+        let target = self.below(value, found)?;
+        let whole = format!("{}/{}", self.known.address(), target.repository);
+        let relative = whole.strip_prefix(base)?.strip_prefix('/')?.to_owned();
+        Some((relative, target))
+    }
+
+    /// The site's registry with what stands before all repositories there, and then `path`.
+    fn base(&self, path: &str) -> String {
+        let parts = [self.known.address(), self.known.prefix().unwrap_or_default(), path];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+    }
+
+    fn below_base(&self, repository: &str) -> String {
+        match self.known.prefix() {
+            Some("") | None => repository.to_owned(),
+            Some(prefix) => format!("{prefix}/{repository}"),
+        }
+    }
+
+    fn to(&self, registry: String, repository: String) -> ferry_references::Target {
+        ferry_references::Target { registry, repository, tag: None, digest: None }
+    }
+
+    fn edit(&self, found: &Found, target: Target, registry: String, repository: String) -> Decision {
+        let written = match self.tag(found) {
+            Tag::Is(tag) => Some(tag),
+            // Checked with that tag, or with none.
+            Tag::Perhaps(_) | Tag::Elsewhere => target.tag.as_deref(),
+        };
+        let tag = target.tag.clone().filter(|tag| written != Some(tag));
+        let digest = target.digest.map(|digest| digest.to_string());
+        let digest = digest.filter(|digest| found.named.digest.as_ref() != Some(digest));
+        let to = ferry_references::Target { tag, digest, ..self.to(registry, repository) };
+        Decision::Edit { to, target, said: None }
+    }
+
+    fn lacking(&self, written: &str) -> Decision {
+        Decision::Leave(lacks(written))
+    }
+
+    /// What the bundle lacks may still come through a mirror that is not the bundle's.
+    fn mirrored(&self, registry: Option<&str>, problem: impl FnOnce() -> Said) -> Decision {
+        Decision::Leave(match self.known.mirror(registry.unwrap_or("docker.io")) {
+            Some(Mirror::Further(mirror)) => Said::note(
+                Kind::Mirrored,
+                format!("the bundle lacks it; nodes pull it through a mirror, {mirror}, which must have it"),
+            ),
+            Some(Mirror::Own) | None => problem(),
+        })
+    }
+
+    fn tag<'a>(&'a self, found: &'a Found) -> Tag<'a> {
+        let is_said = found.spans.tag.as_ref().is_some_and(|span| !span.is_empty());
+        match &found.named.tag {
+            Some(tag) => Tag::Is(tag),
+            None if is_said || found.named.digest.is_some() || found.how == How::Kustomization => {
+                Tag::Elsewhere
+            }
+            None if is_split(found) => self.app_version.map_or(Tag::Elsewhere, Tag::Perhaps),
+            None => Tag::Is("latest"),
+        }
+    }
+}
+
+/// Whether its parts stand beside each other as values of helm, and not as one name.
+pub(super) fn is_split(found: &Found) -> bool {
+    found.how == How::Value && found.spans.whole.is_none()
+}
+
+fn lacks(written: &str) -> Said {
+    Said::problem(Kind::Lacking, format!("the bundle lacks {written}"))
+}
+
+fn list(tags: &[String]) -> String {
+    match tags {
+        [] => "it by digest alone".to_owned(),
+        tags => tags.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! One text, or a piece of one: what is found in it, what becomes of that, and the text that follows.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use ferry_references::{Change, Format, Found, Left, find, plan};
+use serde::Serialize;
+
+use super::judge::{Decision, Judge, Ruling, is_split};
+use super::known::{Mirror, Target};
+use super::remark::{Kind, Remark, Said, Spot};
+use super::scopes::{Scope, scopes};
+
+/// A reference or a registry that got another name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Edit {
+    /// Where.
+    #[serde(flatten)]
+    pub spot: Spot,
+    /// The object of Kubernetes, where it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<Box<str>>,
+    /// What stood there.
+    pub before: Arc<str>,
+    /// What stands there now.
+    pub after: Arc<str>,
+}
+
+/// A name at the site's registry, and what a text is to be told if it does not resolve.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) target: Target,
+    pub(super) spot: Spot,
+    /// Whether the bundle knows nothing of it.
+    pub(super) is_foreign: bool,
+}
+
+/// What came of a text.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// The text as it shall be; absent where nothing changes.
+    pub(super) text: Option<String>,
+    pub(super) edits: Vec<Edit>,
+    pub(super) remarks: Vec<Remark>,
+    /// What it names at the site's registry then.
+    pub(super) named: Vec<Named>,
+    /// References that had their right names before.
+    pub(super) right: usize,
+}
+
+/// Rewrites a text that is `file`'s from behind line `lines_before` on.
+pub(super) fn rewrite(
+    text: &str,
+    format: Format,
+    judge: &Judge<'_>,
+    file: &Arc<str>,
+    lines_before: usize,
+) -> Seen {
+    let found = find(text, format);
+    let scopes = scopes(text, format);
+    let mut writing =
+        Writing { text, judge, file, lines_before, changes: BTreeMap::new(), seen: Seen::default() };
+    let rulings: Vec<Ruling> = scopes
+        .iter()
+        .enumerate()
+        .map(|(index, scope)| {
+            let below: Vec<&Found> =
+                found.iter().filter(|found| nearest(&scopes, found) == Some(index)).collect();
+            judge.rule(scope, &below)
+        })
+        .collect();
+    for (scope, ruling) in scopes.iter().zip(&rulings) {
+        writing.registry(scope, ruling);
+    }
+    let decided: Vec<(&Found, Decision)> = found
+        .iter()
+        .map(|found| {
+            let scope = nearest(&scopes, found).map(|index| (&scopes[index], &rulings[index]));
+            (found, judge.judge(found, scope))
+        })
+        .collect();
+    let kept = kept(&decided);
+    for (found, decision) in decided {
+        writing.decide(found, decision, &kept);
+    }
+    writing.finish(format)
+}
+
+/// The registry that an image stands below, where it is said for several: the nearest counts.
+fn nearest(scopes: &[Scope], found: &Found) -> Option<usize> {
+    if !is_split(found) {
+        return None;
+    }
+    let (path, at) = (&found.place.path, found.spans.repository.start);
+    let says_registry = found.named.registry.is_some();
+    let holding = scopes.iter().enumerate().filter(|(_, scope)| scope.holds(path, at, says_registry));
+    holding.max_by_key(|(_, scope)| scope.depth()).map(|(index, _)| index)
+}
+
+/// Bytes of references that stay as they are.
+fn kept(decided: &[(&Found, Decision)]) -> HashSet<Range<usize>> {
+    let stays = decided.iter().filter(|(_, decision)| !matches!(decision, Decision::Edit { .. }));
+    stays
+        .flat_map(|(found, _)| {
+            let spans = &found.spans;
+            let others = [&spans.registry, &spans.tag].into_iter().flatten().cloned();
+            others.chain([spans.repository.clone()])
+        })
+        .collect()
+}
+
+/// A text that is being rewritten.
+struct Writing<'a> {
+    text: &'a str,
+    judge: &'a Judge<'a>,
+    file: &'a Arc<str>,
+    lines_before: usize,
+    /// By where they begin.
+    changes: BTreeMap<usize, Change>,
+    seen: Seen,
+}
+
+impl Writing<'_> {
+    fn spot(&self, found: &Found) -> Spot {
+        let (line, column) = (self.lines_before + found.place.line, found.place.column);
+        Spot { file: self.file.clone(), line, column }
+    }
+
+    fn registry(&mut self, scope: &Scope, ruling: &Ruling) {
+        let (line, column) = (self.lines_before + scope.place.line, scope.place.column);
+        let spot = Spot { file: self.file.clone(), line, column };
+        match ruling {
+            Ruling::Becomes(registry) => {
+                let change = Change { span: scope.span.clone(), text: registry.clone() };
+                self.seen.edits.push(Edit {
+                    spot,
+                    object: None,
+                    before: scope.value.as_str().into(),
+                    after: registry.as_str().into(),
+                });
+                self.changes.insert(change.span.start, change);
+            }
+            Ruling::Stays(said) => {
+                self.seen.remarks.push(said.clone().at(spot, None, scope.value.clone()));
+            }
+            Ruling::Site => self.seen.right += 1,
+        }
+    }
+
+    fn decide(&mut self, found: &Found, decision: Decision, kept: &HashSet<Range<usize>>) {
+        let spot = self.spot(found);
+        match decision {
+            Decision::Right(target) => {
+                self.seen.right += 1;
+                self.seen.named.push(Named { target, spot, is_foreign: false });
+            }
+            Decision::Foreign(target) => self.seen.named.push(Named { target, spot, is_foreign: true }),
+            Decision::Leave(said) => self.remark(found, said),
+            Decision::Edit { to, target, said } => match self.change(found, &to, kept) {
+                Ok(after) => {
+                    if let Some(after) = after {
+                        self.seen.edits.push(Edit {
+                            spot: spot.clone(),
+                            object: found.place.object.as_deref().map(Into::into),
+                            before: found.named.to_string().into(),
+                            after: after.into(),
+                        });
+                    }
+                    if let Some(said) = said {
+                        self.remark(found, said);
+                    }
+                    self.seen.named.push(Named { target, spot, is_foreign: false });
+                }
+                Err(left) => {
+                    let said = self.left(found, left, &target);
+                    self.remark(found, said);
+                }
+            },
+        }
+    }
+
+    fn remark(&mut self, found: &Found, said: Said) {
+        let remark = said.at(self.spot(found), found.place.object.clone(), found.named.to_string());
+        self.seen.remarks.push(remark);
+    }
+
+    /// Notes the changes that a reference needs, and tells what it is called then; nothing where others have changed all that it
+    /// needs.
+    fn change(
+        &mut self,
+        found: &Found,
+        to: &ferry_references::Target,
+        kept: &HashSet<Range<usize>>,
+    ) -> Result<Option<String>, Left> {
+        let (mut changes, after) = plan(self.text, found, to)?;
+        for change in &mut changes {
+            // `digest: 0a1b…` goes without its algorithm.
+            let is_bare = found.spans.digest.as_ref() == Some(&change.span)
+                && !self.text[change.span.clone()].contains(':');
+            if let Some((_, hex)) = change.text.split_once(':').filter(|_| is_bare) {
+                change.text = hex.to_owned();
+            }
+        }
+        let is_free = |change: &Change| !kept.contains(&change.span) && self.is_free(change);
+        if !changes.iter().all(is_free) {
+            return Err(Left::Shared);
+        }
+        let new: Vec<Change> =
+            changes.into_iter().filter(|change| !self.changes.contains_key(&change.span.start)).collect();
+        let is_changed = !new.is_empty();
+        self.changes.extend(new.into_iter().map(|change| (change.span.start, change)));
+        Ok(is_changed.then(|| after.to_string()))
+    }
+
+    /// Whether no other change is of these bytes, unless it is the same.
+    fn is_free(&self, change: &Change) -> bool {
+        let span = &change.span;
+        let before = self.changes.range(..=span.start).next_back().map(|(_, other)| other);
+        let behind = self.changes.range(span.start..).next().map(|(_, other)| other);
+        before.is_none_or(|other| {
+            other == change || other.span.end <= span.start && other.span.start < span.start
+        }) && behind.is_none_or(|other| {
+            other == change || other.span.start >= span.end && other.span.start > span.start
+        })
+    }
+
+    fn left(&self, found: &Found, left: Left, target: &Target) -> Said {
+        let known = self.judge.known;
+        let name = format!("{}/{}", known.address(), target.repository);
+        let registry = found.named.registry.as_deref().unwrap_or("docker.io");
+        if known.mirror(registry) == Some(&Mirror::Own) {
+            return Said::note(
+                Kind::Mirrored,
+                format!("{left}; nodes pull it through a mirror all the same"),
+            );
+        }
+        Said::problem(Kind::Shared, format!("{left}; at the site it is called {name}"))
+    }
+
+    fn finish(mut self, format: Format) -> Seen {
+        self.seen.edits.sort_by_key(|edit| (edit.spot.line, edit.spot.column));
+        if self.changes.is_empty() {
+            return self.seen;
+        }
+        let mut text = String::with_capacity(self.text.len() + 16 * self.changes.len());
+        let mut at = 0;
+        for change in self.changes.values() {
+            text.push_str(&self.text[at..change.span.start]);
+            text.push_str(&quoted(self.text, change, format));
+            at = change.span.end;
+        }
+        text.push_str(&self.text[at..]);
+        self.seen.text = Some(text);
+        self.seen
+    }
+}
+
+/// What is written, in quotes where YAML would read it as a list or a number without.
+fn quoted(text: &str, change: &Change, format: Format) -> String {
+    let is_yaml = !matches!(format, Format::Dockerfile | Format::Environment | Format::List);
+    let (before, behind) = (&text[..change.span.start], &text[change.span.end..]);
+    let stands_alone = before.ends_with([' ', '\t']) && behind.is_empty()
+        || before.ends_with([' ', '\t']) && behind.starts_with(['\n', '\r', ' ', ',', '}']);
+    let is_number = change.text.parse::<f64>().is_ok();
+    // What is written before a new name stands before its quotes.
+    let needs_quotes = change.text.starts_with('[') || (is_number && !change.span.is_empty());
+    if is_yaml && stands_alone && needs_quotes { format!("\"{}\"", change.text) } else { change.text.clone() }
+}
