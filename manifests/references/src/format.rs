@@ -17,7 +17,7 @@ fn by_name(folder: &str, name: &str) -> Option<Format> {
     if folder.split('/').any(|part| part == "templates") && (is_yaml || matches!(extension, "tpl" | "txt")) {
         return Some(Format::Template);
     }
-    if matches!(extension, "gotmpl" | "tpl" | "tmpl") {
+    if matches!(extension, "gotmpl" | "tpl" | "tmpl") && !stem.ends_with(".md") {
         return Some(Format::Template);
     }
     if name == "kustomization" || (is_yaml && stem == "kustomization") {
@@ -89,6 +89,7 @@ mod tests {
             ("chart/templates/web.yaml", "", Some(Format::Template)),
             ("chart/templates/_helpers.tpl", "", Some(Format::Template)),
             ("bk-values.yaml.gotmpl", "", Some(Format::Template)),
+            ("README.md.gotmpl", "", None),
             ("manifest", "apiVersion: v1\n", Some(Format::Yaml)),
             ("manifest.txt", "apiVersion: v1\nx: {{ .a }}", Some(Format::Template)),
             ("images.txt", "# all\nhub.bktencent.com/blueking/bkrepo-init:v1\n", Some(Format::List)),

@@ -49,15 +49,15 @@ impl Pieces {
     pub(crate) fn complete(&self, mut parts: Parts, tree: &Tree<'_>, source: &Mapped<'_>) -> Option<Parts> {
         parts.spans.whole = None;
         if !parts.has_registry() {
-            let piece = self.piece(self.registry, tree, source, is_registry);
+            let piece = Self::piece(self.registry, tree, source, is_registry);
             (parts.named.registry, parts.spans.registry) = piece;
         }
         if !parts.is_pinned() {
-            let piece = self.piece(self.tag, tree, source, is_tag);
+            let piece = Self::piece(self.tag, tree, source, is_tag);
             (parts.named.tag, parts.spans.tag) = (piece.0, piece.1.filter(|span| !span.is_empty()));
         }
         if parts.spans.digest.is_none() {
-            let piece = self.piece(self.digest, tree, source, is_digest);
+            let piece = Self::piece(self.digest, tree, source, is_digest);
             (parts.named.digest, parts.spans.digest) = (piece.0, piece.1.filter(|span| !span.is_empty()));
             if let Some(digest) = &mut parts.named.digest
                 && !digest.contains(':')
@@ -71,7 +71,6 @@ impl Pieces {
     /// A piece and its bytes: without a text where it is empty or a template's, without bytes where it stands
     /// elsewhere and has others to serve.
     fn piece(
-        &self,
         node: Option<usize>,
         tree: &Tree<'_>,
         source: &Mapped<'_>,

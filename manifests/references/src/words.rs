@@ -44,7 +44,7 @@ fn in_line(text: &Mapped<'_>, line: Range<usize>, tell: &mut dyn FnMut(Parts, Op
             }
             None => {
                 name = Some(said.trim_start_matches('-'))
-                    .filter(|_| is_assigned(&text.text[range.end..line.end], said))
+                    .filter(|_| is_assigned(&text.text[range.end..line.end], said));
             }
         }
     }

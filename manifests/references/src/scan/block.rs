@@ -31,7 +31,7 @@ impl Scanner<'_> {
     /// One line, from its first character that is no space.
     fn line(&mut self, start: usize, begin: usize) {
         let first = self.byte(begin);
-        let column = (begin - start) as isize;
+        let column = (begin - start).cast_signed();
         let rest = &self.bytes[begin..];
         if first == b'\n' || first == b'#' || (first == b'\r' && self.byte(begin + 1) == b'\n') {
             self.at = self.next_line(begin);
@@ -59,7 +59,7 @@ impl Scanner<'_> {
         if !is_start || self.ends_line(at) {
             self.at = self.next_line(begin);
         } else {
-            self.entry(at, (at - begin) as isize);
+            self.entry(at, (at - begin).cast_signed());
         }
     }
 
@@ -82,7 +82,7 @@ impl Scanner<'_> {
                 self.at = self.next_line(begin);
                 return;
             }
-            column += (at - begin) as isize;
+            column += (at - begin).cast_signed();
             begin = at;
         }
         let Some(at) = self.properties(begin) else { return };

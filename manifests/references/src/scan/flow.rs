@@ -44,7 +44,7 @@ impl Scanner<'_> {
                 Some(b'#') if at == 0 || self.is_blank(at - 1) => at = self.line_end(at),
                 Some(b'\n') => {
                     let begin = self.skip_spaces(at + 1);
-                    let is_less = (begin - at - 1) as isize <= indent;
+                    let is_less = (begin - at - 1).cast_signed() <= indent;
                     let goes_on = matches!(self.byte(begin), b'\n' | b']' | b'}' | b',' | b'#');
                     if is_less && begin < self.bytes.len() && !goes_on {
                         return None;

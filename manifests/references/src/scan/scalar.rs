@@ -82,7 +82,7 @@ impl Scanner<'_> {
             }
             end = self.line_end(from);
             let begin = self.skip_spaces(from);
-            if begin < end && (begin - from) as isize <= indent {
+            if begin < end && (begin - from).cast_signed() <= indent {
                 return None;
             }
         }
@@ -134,7 +134,9 @@ impl Scanner<'_> {
                 next = self.next_line(begin);
                 continue;
             }
-            if (begin - next) as isize <= indent || self.byte(begin) == b'#' || self.begins_entry(begin, next)
+            if (begin - next).cast_signed() <= indent
+                || self.byte(begin) == b'#'
+                || self.begins_entry(begin, next)
             {
                 break;
             }
@@ -185,7 +187,7 @@ impl Scanner<'_> {
                     && content.is_some()
                     && self.byte(begin) == b'{'
                     && self.is_only_actions(begin));
-            let column = (begin - next) as isize;
+            let column = (begin - next).cast_signed();
             if !is_free {
                 let least = *content.get_or_insert(column);
                 let is_marker = column == 0 && crate::documents::begins_document(&self.bytes[begin..]);
