@@ -15,13 +15,15 @@ const RESERVED: [(&str, &[&str]); 3] = [
     ("kube", &["ferry-installer"]),
 ];
 /// Pairs of crates of which the first may not reach the second, however indirectly.
-const APART: [(&str, &str); 6] = [
+const APART: [(&str, &str); 8] = [
     ("ferry-builder", "ferry-installer"),
     ("ferry-installer", "ferry-builder"),
     ("ferry-builder", "ferry-tests"),
     ("ferry-installer", "ferry-tests"),
     ("ferry-bundle", "ferry-transfer"),
     ("ferry-model", "ferry-bundle"),
+    ("ferry-references", "ferry-bundle"),
+    ("ferry-references", "ferry-transfer"),
 ];
 
 /// What a member's manifest says.

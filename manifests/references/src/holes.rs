@@ -27,6 +27,11 @@ fn write(text: &Mapped<'_>, range: Range<usize>, writer: &mut Writer, depth: usi
     }
     while at < end {
         let rest = &written[at..];
+        if let Some((length, format)) = rest.starts_with("{{").then(|| action_format(rest)).flatten() {
+            write_format(text, range.start + at + format.start..range.start + at + format.end, writer);
+            at += length;
+            continue;
+        }
         let (hole, default) = match rest.as_bytes() {
             [b'{', b'{', ..] => (action_end(rest)?, action_literal(rest)),
             [b'$', b'{', ..] => {
@@ -56,6 +61,33 @@ fn write(text: &Mapped<'_>, range: Range<usize>, writer: &mut Writer, depth: usi
         at += hole;
     }
     Some(())
+}
+
+/// The length of an action that is `printf "…"` and values, and where its format is.
+fn action_format(action: &str) -> Option<(usize, Range<usize>)> {
+    let end = action_end(action)?;
+    let inner = action[2..end].trim_start_matches('-').trim_start();
+    let quote = inner.strip_prefix("printf ")?.trim_start();
+    let start = end - quote.len();
+    let close = quote.starts_with('"').then(|| string_end(action.as_bytes(), start, b'"')).flatten()?;
+    Some((end, start + 1..close - 1))
+}
+
+/// A format, with holes for the values.
+fn write_format(text: &Mapped<'_>, range: Range<usize>, writer: &mut Writer) {
+    let mut at = range.start;
+    while at < range.end {
+        let rest = &text.text[at..range.end];
+        if rest.starts_with('%') && rest.len() > 1 && rest.is_char_boundary(2) {
+            writer.push(HOLE, &text.span(at..at + 2));
+            at += 2;
+        } else {
+            let next =
+                rest.bytes().skip(1).position(|byte| byte == b'%').map_or(rest.len(), |length| length + 1);
+            writer.copy(text, at..at + next);
+            at += next;
+        }
+    }
 }
 
 /// As much of a text as one hole may take, so that one that does not end costs no more than this.
@@ -166,6 +198,8 @@ mod tests {
             ("{{ default \"}}\" .t }}", Some("}}")),
             ("{{- .x | default \"a\" | upper -}}", Some("\u{1}")),
             ("{{/* }} */}}b", Some("\u{1}b")),
+            ("{{ printf \"%s/a:%s\" .r .t }}", Some("\u{1}/a:\u{1}")),
+            ("{{- printf \"é%\" -}}", Some("é%")),
         ] {
             let mapped = fill(&Mapped::new(text, 0)).unwrap();
             assert_eq!(mapped.as_ref().map(|mapped| &*mapped.text), filled, "{text}");

@@ -76,6 +76,12 @@ mod tests {
                 Format::Yaml,
                 "1:17 imageRegistry hub.bktencent.com/dev",
             ),
+            (
+                "imageRegistry: ${REGISTRY:-hub.bktencent.com}\n",
+                Format::Yaml,
+                "1:28 imageRegistry hub.bktencent.com",
+            ),
+            ("imageRegistry: a.b/\n", Format::Yaml, "1:16 imageRegistry a.b"),
             ("image:\n  registry: host:5000\n", Format::Yaml, "2:13 image.registry host:5000"),
             ("global:\n  registry: a.b\n", Format::Yaml, "2:13 global.registry a.b"),
             ("global: {hub: docker.io/istio}\n", Format::Yaml, "1:15 global.hub docker.io/istio"),

@@ -191,6 +191,14 @@ fn templates() {
                 &["image.repository image …/blueking/web:v1"],
             ),
             (
+                "image: {{ printf \"%s/groundnuty/k8s-wait-for:%s\" .Values.r .Values.t }}\n",
+                &["image image …/groundnuty/k8s-wait-for"],
+            ),
+            (
+                "node:\n  image:\n    repository: {{ .Values.imageRegistry }}/blueking/node-exporter\n    tag: v1\n",
+                &["node.image.repository image …/blueking/node-exporter:v1"],
+            ),
+            (
                 "{{- define \"a\" }}\n{{ .Values.registry }}/x/y:{{ .Values.tag }}\n{{- end }}\n",
                 &[" image …/x/y"],
             ),

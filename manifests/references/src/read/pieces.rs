@@ -82,13 +82,17 @@ impl Reader<'_, '_, '_> {
         let Some(scalar) = tree.scalar(node).filter(|_| is_by_itself) else { return false };
         let content = tree.content(scalar, self.source);
         let content = content.trimmed();
+        let Some(filled) = crate::holes::fill(&content) else { return false };
+        let content = filled.unwrap_or_else(|| content.clone().into_owned());
+        let content = content.part(0..content.text.trim_end_matches('/').len());
+        let Some(span) = content.piece(0..content.text.len()) else { return false };
         if !crate::registries::is_registry(&content.text) {
             return false;
         }
         let object = Surroundings::of(tree, self.objects, node).object.map(|object| object.title());
         let object = self.outer.object.clone().or(object);
         let path = self.path(node);
-        self.report.push_registry(&content.text, content.span(0..content.text.len()), object, path);
+        self.report.push_registry(&content.text, span, object, path);
         true
     }
 }
