@@ -146,9 +146,10 @@ impl Reader<'_, '_, '_> {
         plausible::by_itself(text)
     }
 
-    /// The name of the variable whose `value` this is.
+    /// The name of the variable whose `value` this is, or the path that a patch puts it at.
     fn variable(&self, node: usize) -> Option<&str> {
-        let name = self.tree.child(self.tree.nodes[node].parent, "name")?;
+        let parent = self.tree.nodes[node].parent;
+        let name = self.tree.child(parent, "name").or_else(|| self.tree.child(parent, "path"))?;
         self.tree.scalar(name).map(|name| self.tree.raw(name))
     }
 
@@ -170,6 +171,7 @@ impl Reader<'_, '_, '_> {
         }
         let is_config =
             around.is_data || around.is_argument || around.is_environment || self.outer.how.is_some();
+        let is_one_word = !content.text.trim().contains(char::is_whitespace);
         if looks_structured(&content.text) {
             let outer = Outer {
                 how: self.outer.how.or_else(|| self.inherited(around)),
@@ -179,7 +181,7 @@ impl Reader<'_, '_, '_> {
             };
             let format = if self.format == Format::Template { Format::Template } else { Format::Yaml };
             document(content, format, &outer, self.report);
-        } else if is_config || key == "patch" || self.format == Format::Compose {
+        } else if is_config || is_one_word || key == "patch" || self.format == Format::Compose {
             let mut told = Vec::new();
             words::find(content, &mut |parts, _| told.push(parts));
             for parts in told {

@@ -92,6 +92,8 @@ fn manifests() {
             ),
         ],
     );
+    let text = "{\"parameters\": [{\"key\": \"env\", \"value\": \"A=quay.io/a/b:1\"}]}";
+    assert_eq!(found(text, Format::Yaml), ["parameters[0].value value quay.io/a/b:1"]);
     let text = "{\"id\": \"/web\", \"container\": {\"docker\": {\"image\": \"a.b/c/web:1\"}}}\n";
     assert_eq!(found(text, Format::Yaml), ["container.docker.image image a.b/c/web:1"]);
     let escaped = find("{\"image\": \"a.b\\/c:1\"}", Format::Yaml);
@@ -211,12 +213,12 @@ fn kustomizations() {
     check(
         Format::Kustomization,
         &[(
-            "images:\n- name: nginx\n  newName: a.b/nginx\n  newTag: \"1.2\"\n- name: redis\n  newTag: 7\n- name: x/y\n  digest: DIGEST\npatches:\n- patch: |-\n    - op: replace\n      path: /spec/containers/0/image\n      value: quay.io/a/b:1\n",
+            "images:\n- name: nginx\n  newName: a.b/nginx\n  newTag: \"1.2\"\n- name: redis\n  newTag: 7\n- name: x/y\n  digest: DIGEST\npatches:\n- patch: |-\n    - op: replace\n      path: /spec/containers/0/image\n      value: redis:7\n",
             &[
                 "images[0].newName kustomization a.b/nginx:1.2",
                 "images[1].name kustomization redis:7",
                 "images[2].name kustomization x/y@DIGEST",
-                "patches[0].patch[0].value value quay.io/a/b:1",
+                "patches[0].patch[0].value value redis:7",
             ],
         )],
     );
