@@ -1,7 +1,9 @@
 //! One command on a node, with a time limit and bounded memory. Nothing that hangs holds up anything else.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use tokio::time::timeout;
 const MOST_OUTPUT: u64 = 8 << 20;
 /// Of what it complains about, the end counts.
 const MOST_ERRORS: usize = 16 << 10;
+/// How much of a file is sent in one piece.
+const PIECE: usize = 64 << 10;
 /// A connection that is kept for later commands may keep the pipe for errors open when the command has ended.
 const STRAGGLERS: Duration = Duration::from_millis(200);
 
@@ -36,6 +40,7 @@ pub(super) struct Job<'a> {
     /// What it reads first. A password may be in it, which nobody else shall see.
     pub(super) head: Vec<u8>,
     pub(super) input: Input<'a>,
+    /// How long it may take; where it reads a file, how long it may take nothing of that.
     pub(super) limit: Duration,
 }
 
@@ -71,25 +76,29 @@ impl Job<'_> {
         };
         let errors = Arc::new(Mutex::new(Vec::new()));
         let complaints = tokio::spawn(keep_tail(stderr, Arc::clone(&errors)));
+        let taken = AtomicU64::new(0);
         let work = async {
-            let (fed, output) = tokio::join!(self.feed(stdin), read(stdout));
+            let (fed, output) = tokio::join!(self.feed(stdin, &taken), read(stdout));
             (child.wait().await, fed, output)
         };
-        let ended = timeout(self.limit, work).await;
+        let ended = self.in_time(work, &taken).await;
         let abort = complaints.abort_handle();
         if timeout(STRAGGLERS, complaints).await.is_err() {
             abort.abort();
         }
         let errors =
             String::from_utf8_lossy(&errors.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
-        let Ok((status, fed, output)) = ended else { return Err(self.too_slow(&errors)) };
+        let Some((status, fed, output)) = ended else { return Err(self.too_slow(&errors)) };
         let broken = |error: std::io::Error| {
             Failed::because(Class::Transient, format!("the connection to node {} broke: {error}", self.node))
         };
         let status = status.map_err(broken)?;
-        // Why a node stopped listening is worth more than that it did.
-        if status.success() {
-            fed.map_err(broken)?;
+        // Why a node stopped listening is worth more than that it did; and what ended well has read all that it needs.
+        match fed {
+            Err(error) if status.success() && error.kind() != ErrorKind::BrokenPipe => {
+                return Err(broken(error));
+            }
+            _ => {}
         }
         let Some(output) = output.map_err(broken)? else {
             let message = format!("node {} says more than {} MiB", self.node, MOST_OUTPUT >> 20);
@@ -98,13 +107,33 @@ impl Job<'_> {
         Ok(Answer { status, output, errors })
     }
 
-    async fn feed(&self, mut pipe: ChildStdin) -> std::io::Result<()> {
+    /// What comes of the work, unless the node neither ends it nor takes anything of its input for the whole limit.
+    async fn in_time<T>(&self, work: impl Future<Output = T>, taken: &AtomicU64) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        let mut before = 0;
+        loop {
+            if let Ok(ended) = timeout(self.limit, &mut work).await {
+                return Some(ended);
+            }
+            let now = taken.load(Ordering::Relaxed);
+            if now == before {
+                return None;
+            }
+            before = now;
+        }
+    }
+
+    async fn feed(&self, mut pipe: ChildStdin, taken: &AtomicU64) -> std::io::Result<()> {
         pipe.write_all(&self.head).await?;
         match self.input {
             Input::Bytes(bytes) => pipe.write_all(bytes).await?,
             Input::File(path) => {
                 let mut file = tokio::fs::File::open(path).await?;
-                tokio::io::copy(&mut file, &mut pipe).await?;
+                let mut piece = vec![0; PIECE];
+                while let count @ 1.. = file.read(&mut piece).await? {
+                    pipe.write_all(&piece[..count]).await?;
+                    taken.fetch_add(count as u64, Ordering::Relaxed);
+                }
             }
         }
         pipe.shutdown().await
@@ -161,7 +190,9 @@ mod tests {
         let answer = sh("cat; echo trouble >&2", Input::Bytes(b"rest"), LONG).await.unwrap();
         assert!(answer.is_good());
         assert_eq!((answer.output.as_slice(), answer.errors.as_str()), (&b"head\nrest"[..], "trouble\n"));
-        // It need not read what it is given.
+        // It need not read what it is given, whether it ends well or not.
+        let answer = sh("echo done", Input::Bytes(&vec![0; 1 << 20]), LONG).await.unwrap();
+        assert_eq!(answer.output, b"done\n");
         let much = vec![0; 1 << 20];
         let answer = sh("echo 'disk full' >&2; exit 3", Input::Bytes(&much), LONG).await.unwrap();
         assert_eq!(
@@ -182,6 +213,20 @@ mod tests {
         let answer = sh("sleep 5 >/dev/null & echo done", Input::Bytes(b""), LONG).await.unwrap();
         assert_eq!(answer.output, b"done\n");
         assert!(begun.elapsed() < Duration::from_secs(4));
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_slowly_is_taken() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, vec![b'x'; 6 * PIECE]).unwrap();
+        let slow = format!(
+            "read head; for piece in 1 2 3 4 5 6; do dd bs={PIECE} count=1 iflag=fullblock status=none >&2; sleep 0.5; done"
+        );
+        let limit = Duration::from_secs(1);
+        let answer = sh(&slow, Input::File(file.path()), limit).await.unwrap();
+        assert!(answer.is_good(), "{}", answer.errors);
+        let failed = sh("exec sleep 60", Input::File(file.path()), limit).await.unwrap_err();
+        assert!(failed.message.contains("no answer in 1 s"), "{failed}");
     }
 
     #[tokio::test]
