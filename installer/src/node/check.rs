@@ -1,6 +1,7 @@
 //! The proof that a node is as it shall be: its resolver gives the right addresses, a registry answers there, each runtime
 //! sees what it shall see and pulls. What could not be checked is not passed.
 
+pub mod cri;
 mod pull;
 
 use std::collections::BTreeSet;

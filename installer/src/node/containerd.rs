@@ -49,6 +49,8 @@ pub fn edits(root: &Root, desired: &NodeDesired) -> Result<Edits, Failed> {
             "{} disables the CRI plug-in: dockerd alone uses this containerd, and its own files say where registries are",
             found.main.display()
         ));
+        // Nobody pulls through it.
+        edits.found = None;
         return Ok(edits);
     }
     if release == Release::Tables {

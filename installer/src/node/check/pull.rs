@@ -1,5 +1,6 @@
 //! An image, pulled through a runtime by its digest, and removed again if it was not there before.
 
+use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use ferry_model::report::{Failed, Finding};
 use tokio::process::Command;
 
 use super::super::Root;
+use super::cri::Images;
 use super::daemon;
 
 const LIMIT: Duration = Duration::from_secs(600);
@@ -21,6 +23,48 @@ pub(super) async fn prove(root: &Root, runtime: &str, probe: &str) -> (Finding, 
     match runtime {
         "docker" => docker(probe).await,
         "podman" => by_program(&Tool::podman(), probe).await,
+        other => match socket(other) {
+            Some(socket) => match Images::at(Path::new(socket)).await {
+                Some(images) => by_kubelets_way(&images, probe).await,
+                None => otherwise(root, other, probe).await,
+            },
+            None => otherwise(root, other, probe).await,
+        },
+    }
+}
+
+/// Where a runtime serves CRI.
+fn socket(runtime: &str) -> Option<&'static str> {
+    match runtime {
+        "containerd" => Some("/run/containerd/containerd.sock"),
+        "cri-o" => Some("/run/crio/crio.sock"),
+        k3s if k3s.starts_with("k3s") || k3s.starts_with("rke2") => {
+            Some("/run/k3s/containerd/containerd.sock")
+        }
+        _ => None,
+    }
+}
+
+async fn by_kubelets_way(images: &Images, probe: &str) -> (Finding, String) {
+    let pulled = async {
+        let was_there = images.find(probe).await?.is_some();
+        images.pull(probe).await?;
+        // It goes with all of its names: where it has others, it is somebody's.
+        let names = images.find(probe).await?.map_or(0, |image| image.names);
+        if !was_there && names == 1 {
+            images.remove(probe).await?;
+        }
+        Ok::<_, Failed>(())
+    };
+    match pulled.await {
+        Ok(()) => (Finding::Passed, "pulled by its digest, as kubelet does".to_owned()),
+        Err(failed) => (Finding::Failed, failed.message),
+    }
+}
+
+/// By what programs there are.
+async fn otherwise(root: &Root, runtime: &str, probe: &str) -> (Finding, String) {
+    match runtime {
         _ if root.program("crictl").is_some() => by_program(&Tool::crictl(), probe).await,
         "containerd" if root.program("ctr").is_some() && root.exists(HOSTS) => {
             by_program(&Tool::ctr(), probe).await
