@@ -106,6 +106,16 @@ impl Drop for Replacement {
     }
 }
 
+/// Removes what a killed process left of writing a file, which may be a link. Most often there is nothing.
+pub(crate) fn clear_beside(path: &Path) -> io::Result<()> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match remove_one(&temporary(&target)) {
+        // Without its folder, or where no file can be, it has none.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(()),
+        cleared => cleared,
+    }
+}
+
 /// Removes a file, and what a killed process left of writing it. One that is not there is no failure.
 pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     remove_one(&temporary(path))?;

@@ -12,7 +12,7 @@ use super::gather;
 use super::hands::Hands;
 use super::state::{Journal, State, Touched};
 use super::{Root, diff, docker};
-use crate::replace::Guise;
+use crate::replace::{Guise, clear_beside};
 
 /// Takes back what [`apply_node`](super::apply::apply_node) did. What others have changed since keeps their changes.
 pub fn undo_node(root: &Root) -> NodeReport {
@@ -76,7 +76,10 @@ impl Run<'_> {
         let now = self.root.read(&touched.path)?;
         let way = self.way(touched, now.as_deref())?;
         let then = match &way {
-            Way::Nothing => return Ok(()),
+            Way::Nothing => {
+                let cleared = clear_beside(&self.root.path(&touched.path));
+                return cleared.map_err(|error| refused(&touched.path, &error));
+            }
             Way::Leave => return Err(changed_since(&touched.path)),
             Way::Restore => touched.before.as_ref().map(|was| self.state.read(&was.digest)).transpose()?,
             Way::Write(bytes) => Some(bytes.clone()),
