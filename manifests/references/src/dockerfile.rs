@@ -184,11 +184,10 @@ fn instructions(text: &str) -> Vec<Mapped<'static>> {
         }
         if let Some(comment) = trimmed.strip_prefix('#') {
             if let Some((name, value)) = comment.split_once('=').filter(|_| is_head) {
+                let start = at + line.len() - line.trim_start().len();
                 match name.trim().to_ascii_lowercase().as_str() {
                     "escape" => escape = value.trim().chars().next().unwrap_or('\\'),
-                    "syntax" => {
-                        instructions.push(syntax(&whole, at + line.len() - line.trim_start().len(), trimmed))
-                    }
+                    "syntax" => instructions.push(syntax(&whole, start, trimmed)),
                     _ => {}
                 }
             }

@@ -152,7 +152,7 @@ pub fn plan(text: &str, found: &Found, target: &Target) -> Result<(Vec<Change>, 
         named.tag = Some(tag.clone());
         match &spans.tag {
             Some(span) if before.tag.is_some() => {
-                changes.push(Change { span: span.clone(), text: tag.clone() })
+                changes.push(Change { span: span.clone(), text: tag.clone() });
             }
             None if before.tag.is_none() => repository = format!("{repository}:{tag}"),
             _ => return Err(Left::Template),

@@ -174,7 +174,7 @@ impl Reader<'_, '_, '_> {
         let is_one_word = !content.text.trim().contains(char::is_whitespace);
         if looks_structured(&content.text) {
             let outer = Outer {
-                how: self.outer.how.or_else(|| self.inherited(around)),
+                how: self.outer.how.or_else(|| inherited(around)),
                 object: self.object(around),
                 path: self.path(node),
                 depth: self.outer.depth + 1,
@@ -187,14 +187,6 @@ impl Reader<'_, '_, '_> {
             for parts in told {
                 self.tell(node, around, parts);
             }
-        }
-    }
-
-    /// How everything within a text is named, where the text's place says so.
-    fn inherited(&self, around: &Surroundings<'_>) -> Option<How> {
-        match around.how(How::Value) {
-            how @ (How::ConfigMap | How::Annotation) => Some(how),
-            _ => None,
         }
     }
 
@@ -223,6 +215,14 @@ impl Reader<'_, '_, '_> {
     }
 }
 
+/// How everything within a text is named, where the text's place says so.
+fn inherited(around: &Surroundings<'_>) -> Option<How> {
+    match around.how(How::Value) {
+        how @ (How::ConfigMap | How::Annotation) => Some(how),
+        _ => None,
+    }
+}
+
 /// What stands among images and is none.
 fn is_setting(key: &str) -> bool {
     matches!(key, "tag" | "pullPolicy" | "pull_policy" | "version" | "digest" | "url")
@@ -236,8 +236,9 @@ fn looks_structured(text: &str) -> bool {
         .find(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("{{"));
     let Some(line) = line else { return false };
     if line == "---" || line.starts_with(['{', '[']) || line.starts_with("- ") {
-        return !line.starts_with("[[")
-            && !(line.starts_with('[') && line.ends_with(']') && !line.contains(['"', ',']));
+        // `[section]` and `[[section]]` are TOML's.
+        let is_section = line.starts_with('[') && line.ends_with(']') && !line.contains(['"', ',']);
+        return !(is_section || line.starts_with("[["));
     }
     let key = line.split_once(':').filter(|(_, rest)| rest.is_empty() || rest.starts_with([' ', '\t']));
     key.is_some_and(|(key, _)| !key.contains([' ', '=', '(', '$']))
