@@ -1,5 +1,6 @@
 //! What nodes shall be like, from the site's registry, BlueKing's names and what the site file says of nodes.
 
+mod dcos;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,7 @@ impl Wanted {
         };
         wanted.desired.resolver = configure.resolver;
         wanted.desired.host_trust = configure.host_trust;
+        wanted.desired.dcos = configure.dcos;
         wanted.add_names(site, configure, ingress);
         if let Some(registry) = &site.site.registry {
             wanted.add_own(site, registry, configure)?;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use ferry_model::node::{Change, FileChange, NodeDesired, NodeReport, ServiceChange, Takeup};
 use ferry_model::report::Failed;
 
-use super::{Edit, Edits, Root, containerd, crio, diff, docker, hosts, k3s, trust};
+use super::{Edit, Edits, Root, containerd, crio, dcos, diff, docker, hosts, k3s, trust};
 
 type Editor = fn(&Root, &NodeDesired) -> Result<Edits, Failed>;
 
 /// Names and trust come first, since runtimes are told to rely on them.
-const EDITORS: [Editor; 6] =
-    [trust::edits, hosts::edits, containerd::edits, crio::edits, k3s::edits, docker::edits];
+const EDITORS: [Editor; 7] =
+    [trust::edits, hosts::edits, dcos::edits, containerd::edits, crio::edits, k3s::edits, docker::edits];
 
 /// What shall be done to a node.
 #[derive(Debug, Default)]

@@ -25,6 +25,9 @@ pub struct NodeDesired {
     /// Whether authorities of registries are trusted by the whole host, and not by its container runtimes alone.
     #[serde(default)]
     pub host_trust: bool,
+    /// Whether it is an agent of DC/OS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dcos: bool,
     /// An image that proves a pull, by digest: `registry.corp:5000/library/busybox@sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,

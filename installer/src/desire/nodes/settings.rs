@@ -1,4 +1,5 @@
-//! What is not done on nodes themselves, as files for whoever does it: annotations of pods and environment for virtual nodes.
+//! What is not done on nodes themselves, as files for whoever does it: annotations of pods and environment for virtual nodes,
+//! instructions for containers on DC/OS.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,7 +8,7 @@ use ferry_model::node::{NodeDesired, Security};
 use ferry_model::plan::{Content, Keep};
 use ferry_model::site::{Configure, VirtualNodes};
 
-use super::Wanted;
+use super::{Wanted, dcos};
 use crate::Error;
 use crate::desire::registry::{add_file, add_folder};
 use crate::desire::{Desire, Facts};
@@ -18,6 +19,8 @@ use crate::virtual_nodes::Settings;
 const ANNOTATIONS: &str = "virtual-node-pods.yaml";
 /// The environment of the virtual-kubelet.
 const ENVIRONMENT: &str = "virtual-kubelet.env";
+/// What containers on DC/OS need.
+const CONTAINERS: &str = "dcos-containers.md";
 
 /// What virtual nodes are told; nothing where the site has none. `ingress` is the cluster's, where the site file does not say it.
 pub(crate) fn virtual_settings(site: &SiteFile, ingress: Option<IpAddr>) -> Result<Option<Settings>, Error> {
@@ -51,6 +54,9 @@ pub(super) fn desire_settings(
     facts: &Facts,
 ) {
     let folder = configure.settings.as_ref().map(|folder| site.absolute(folder));
+    if configure.dcos {
+        add_dcos(desire, folder.as_deref(), wanted);
+    }
     match &configure.virtual_nodes {
         Some(virtual_nodes) => add_virtual(desire, folder.as_deref(), told(wanted, virtual_nodes)),
         None if facts.virtual_nodes.is_empty() => {}
@@ -59,6 +65,21 @@ pub(super) fn desire_settings(
             facts.virtual_nodes.join(", ")
         )),
     }
+}
+
+fn add_dcos(desire: &mut Desire, folder: Option<&Path>, wanted: &Wanted) {
+    let who = "containers of DC/OS with a docker of their own, and Jenkins' agents,";
+    let Some(folder) = folder else {
+        desire.by_hand.push(format!(
+            "{who} need volumes and arguments: `nodes: {{settings: FOLDER}}` has instructions written"
+        ));
+        return;
+    };
+    let home = add_folder(desire, folder, None, Keep::Everything, "instructions for DC/OS lie there");
+    let (path, text) = (folder.join(CONTAINERS), dcos::instructions(wanted));
+    let reason = "containers with a docker of their own need it";
+    add_file(desire, &path, 0o644, Content::Text { text }, reason, [home]);
+    desire.by_hand.push(format!("{who} need what {} says", path.display()));
 }
 
 fn add_virtual(desire: &mut Desire, folder: Option<&Path>, settings: Settings) {

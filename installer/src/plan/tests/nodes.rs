@@ -113,3 +113,35 @@ fn virtual_nodes_are_told_the_same_as_files() {
     assert!(environment.contains(r#"KCI_HOST_ALIASES=[{"ip":"10.0.0.5","hostnames":["registry.corp"]}"#));
     assert!(by_hand.contains("< /site/out/virtual-kubelet.env"), "{by_hand}");
 }
+
+#[test]
+fn containers_on_dcos_are_written_about() {
+    let mut site = site("nodes/fleet");
+    site.site.nodes.configure.as_mut().unwrap().dcos = true;
+    let by_hand = desire(&catalog(), &site, &facts()).unwrap().by_hand;
+    assert!(by_hand.iter().any(|line| line.contains("has instructions written")), "{by_hand:?}");
+    let configure = site.site.nodes.configure.as_mut().unwrap();
+    configure.settings = Some("out".into());
+    configure.virtual_nodes = Some(VirtualNodes::default());
+    let nodes = site.site.nodes.hosts.iter().map(Member::from).collect();
+    let desire = desire(&catalog(), &site, &Facts { nodes, ..facts() }).unwrap();
+    assert!(setups(&desire).iter().all(|setup| setup.desired.dcos));
+    let written = desire.resources.iter().find_map(|resource| match &resource.desired {
+        Desired::File(file) if file.path.ends_with("dcos-containers.md") => match &file.content {
+            Content::Text { text } => Some(text),
+            _ => None,
+        },
+        _ => None,
+    });
+    let (text, file) = (written.unwrap(), folder().join("nodes/dcos-containers.md"));
+    if std::env::var_os("FERRY_UPDATE_GOLDEN").is_some() {
+        fs::write(&file, text).unwrap();
+    }
+    assert_eq!(*text, fs::read_to_string(&file).unwrap_or_default());
+    for block in text.split("```json").skip(1) {
+        serde_json::from_str::<serde_json::Value>(block.split("```").next().unwrap()).unwrap();
+    }
+    // Two write into one folder, which is made once.
+    let folders = desire.resources.iter().filter(|resource| resource.id().as_str() == "folder /site/out");
+    assert_eq!(folders.count(), 1);
+}
