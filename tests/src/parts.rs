@@ -7,6 +7,7 @@ mod api_server;
 mod cable;
 mod certificates;
 mod daemon;
+mod dns_server;
 mod docker_registry;
 mod loopback_fleet;
 mod machine;
@@ -22,6 +23,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub use api_server::ApiServer;
 pub use certificates::Certificates;
+pub use dns_server::{DnsServer, table_of};
 pub(crate) use docker_registry::push;
 pub use docker_registry::{DockerRegistry, RegistrySetup, htpasswd};
 pub use loopback_fleet::LoopbackFleet;
@@ -74,7 +76,7 @@ fn kubectl() -> PathBuf {
 }
 
 fn helm_path(major: u32) -> PathBuf {
-    folder().join(format!("helm{major}/helm"))
+    helm_folder(major).join("helm")
 }
 
 /// The system that machines boot.
@@ -86,6 +88,11 @@ fn rootfs() -> PathBuf {
 fn folder() -> PathBuf {
     std::env::var_os("FERRY_PARTS_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/parts"), PathBuf::from)
+}
+
+/// The folder that has the helm of this major version, to be a `PATH`.
+pub fn helm_folder(major: u32) -> PathBuf {
+    folder().join(format!("helm{major}"))
 }
 
 /// The helm CLI of this major version, with its configuration and cache in `home`.

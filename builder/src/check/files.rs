@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use ferry_model::failure::Class;
-use ferry_references::{Found, How, find, format_of};
+use ferry_references::{Found, find, format_of};
 
 use super::mention::{Mention, Weight, has_unknown};
 use super::{Checker, Content, Unread};
@@ -117,7 +117,8 @@ fn take(checker: &mut Checker, name: &str, found: &Found) {
         checker.unclear.push(place);
         return;
     }
-    let is_in_parts = found.how == How::Value && found.spans.whole.is_none();
+    let last = found.place.path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_in_parts = found.spans.whole.is_none() && (last.ends_with("repository") || last.ends_with("repo"));
     let weight = if is_in_parts && found.named.registry.is_none() {
         place.note = Some("its registry is said elsewhere".to_owned());
         Weight::Possible
