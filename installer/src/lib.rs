@@ -26,6 +26,7 @@ mod helm;
 pub mod htpasswd;
 mod images;
 pub mod journal;
+pub mod live;
 pub mod lock;
 pub mod node;
 pub mod observe;

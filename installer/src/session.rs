@@ -2,6 +2,7 @@
 //! for the next.
 
 mod again;
+mod alone;
 mod drift;
 mod status;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::plan::{PlanError, plan};
 use crate::report::{self, Basis};
 use crate::rollback::rollback;
 
+pub(crate) use alone::apply_alone;
 pub use status::{RunStatus, Status, status};
 
 /// How `apply` came out.
@@ -136,7 +138,9 @@ async fn unfinished(
         return Ok(None);
     }
     let plan = run.plan()?;
-    let is_this = plan.identity == identity(context)? && reviewed.is_none_or(|reviewed| *reviewed == plan);
+    let is_this = !alone::is_alone(&plan)
+        && plan.identity == identity(context)?
+        && reviewed.is_none_or(|reviewed| *reviewed == plan);
     let observed = observe(context, &desire.resources).await;
     let is_begun = |step| progress.steps.get(&step).is_some_and(|known| known.before.is_some());
     let unseen = drift::unseen(&plan, &desire.resources, &observed, is_begun);

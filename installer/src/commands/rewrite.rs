@@ -1,3 +1,5 @@
+mod live;
+
 use std::io::{Write as _, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 
@@ -17,11 +19,11 @@ use crate::rewrite::{Output, Resolving, RewriteReport, rewrite_paths, rewrite_st
 /// Without --in-place, --output-folder or --diff it lists what it would edit, and writes nothing.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer rewrite deploy/ --bundle bundle.ferry.tar.zst --site site.yaml\n  ferry-installer rewrite deploy/ values.yaml chart-1.0.0.tgz --bundle B --in-place --check\n  helm template chart | ferry-installer rewrite - --bundle B | kubectl apply -f -\n\nWith --check: 0 all references are right now, 4 some are to be renamed and nothing was written, 1 the bundle lacks some, or the registry does."
+    after_help = "Examples:\n  ferry-installer rewrite deploy/ --bundle bundle.ferry.tar.zst --site site.yaml\n  ferry-installer rewrite deploy/ values.yaml chart-1.0.0.tgz --bundle B --in-place --check\n  helm template chart | ferry-installer rewrite - --bundle B | kubectl apply -f -\n  ferry-installer rewrite --cluster --bundle B --apply\n\nWith --check: 0 all references are right now, 4 some are to be renamed and nothing was written, 1 the bundle lacks some, or the registry does."
 )]
 pub(super) struct Args {
     /// Files, and folders with all below them; `-` reads standard input and writes standard output.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "cluster", value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The bundle: a file, its first volume (.001), or its list of volumes (.volumes.json).
     #[arg(long, value_name = "BUNDLE", env = "FERRY_BUNDLE")]
@@ -45,6 +47,8 @@ pub(super) struct Args {
     /// Do not ask the registry whether the names resolve.
     #[arg(long)]
     offline: bool,
+    #[command(flatten)]
+    live: live::LiveArgs,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
@@ -58,6 +62,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let bundle = Bundle::open(&args.bundle, &args.trust.trust()?)?;
     let (events, guard) = global.output.renderer();
     let context = args.site.context(Some(bundle), global, &events)?;
+    if args.live.cluster {
+        return live::run(&args.live, &context, guard, global);
+    }
     let resolving = if args.offline { Resolving::Offline } else { Resolving::Asked };
     let mut standard_output = stdout().lock();
     let output = match &args.output_folder {

@@ -1,0 +1,160 @@
+//! Workloads: where each kind keeps its pods' template, and every place in it that names an image.
+
+use ferry_references::{Format, Found, How};
+use serde_json::{Value, json};
+
+/// What can be listed, by API version and kind. Older clusters have the second name of a kind.
+pub(super) const KINDS: [(&str, &str, Option<&str>); 7] = [
+    ("apps/v1", "Deployment", None),
+    ("apps/v1", "StatefulSet", None),
+    ("apps/v1", "DaemonSet", None),
+    ("apps/v1", "ReplicaSet", None),
+    ("batch/v1", "CronJob", Some("batch/v1beta1")),
+    ("batch/v1", "Job", None),
+    ("v1", "Pod", None),
+];
+
+/// The lists of containers of a pod.
+const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+/// What of a container may name an image besides its `image`.
+const MORE: [&str; 3] = ["env", "args", "command"];
+
+/// A place in a workload that names an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    /// `spec.template.spec.containers[web].image`, `…env[PAAS_APP_IMAGE].value`, `…args[2]`.
+    pub(super) path: String,
+    /// The whole value there.
+    pub(super) value: String,
+    /// The image in it.
+    pub(super) image: String,
+    /// How.
+    pub(super) how: How,
+}
+
+/// The path of the pods' spec in an object of this kind.
+pub(super) fn pod_spec(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "Pod" => &["spec"],
+        "CronJob" => &["spec", "jobTemplate", "spec", "template", "spec"],
+        _ => &["spec", "template", "spec"],
+    }
+}
+
+/// Whether it has ended, so that it pulls nothing any more.
+pub(super) fn is_over(object: &Value) -> bool {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let mut ended = conditions
+        .filter(|condition| condition["type"] == "Complete" || condition["type"] == "Failed")
+        .filter(|condition| condition["status"] == "True");
+    match object["kind"].as_str() {
+        Some("Job") => ended.next().is_some(),
+        Some("Pod") => {
+            matches!(object.pointer("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"))
+        }
+        _ => false,
+    }
+}
+
+/// Every place in it that names an image.
+pub(super) fn named(object: &Value, kind: &str) -> Vec<Named> {
+    let mut path = String::new();
+    let mut spec = object;
+    for part in pod_spec(kind) {
+        path.push_str(part);
+        path.push('.');
+        spec = &spec[*part];
+    }
+    let mut all = Vec::new();
+    for list in LISTS {
+        for container in spec[list].as_array().into_iter().flatten() {
+            let name = container["name"].as_str().unwrap_or_default();
+            let path = format!("{path}{list}[{name}].");
+            if let Some(image) = container["image"].as_str().filter(|image| !image.is_empty()) {
+                let (path, image) = (format!("{path}image"), image.to_owned());
+                all.push(Named { path, value: image.clone(), image, how: How::Image });
+            }
+            all.extend(more(container, &path));
+        }
+    }
+    all
+}
+
+/// What the environment and the command line of a container name.
+fn more(container: &Value, path: &str) -> Vec<Named> {
+    let mut parts = json!({"name": container["name"]});
+    for part in MORE {
+        if container.get(part).is_some() {
+            parts[part] = container[part].clone();
+        }
+    }
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [parts]}});
+    let text = pod.to_string();
+    let found = ferry_references::find(&text, Format::Yaml);
+    found.iter().filter_map(|found| one_more(container, path, found)).collect()
+}
+
+fn one_more(container: &Value, path: &str, found: &Found) -> Option<Named> {
+    let inside = found.place.path.split_once("containers[0].")?.1;
+    let (part, rest) = inside.split_once('[')?;
+    let (index, rest) = rest.split_once(']')?;
+    let index: usize = index.parse().ok()?;
+    let item = &container[part][index];
+    let (path, value) = match (part, rest) {
+        ("env", ".value") => {
+            let name = item["name"].as_str()?;
+            // Of several with one name, the last one counts.
+            let later = container["env"].as_array()?.iter().skip(index + 1);
+            if later.clone().any(|later| later["name"] == name) {
+                return None;
+            }
+            (format!("{path}env[{name}].value"), item["value"].as_str()?)
+        }
+        ("args" | "command", "") => (format!("{path}{part}[{index}]"), item.as_str()?),
+        _ => return None,
+    };
+    Some(Named { path, value: value.to_owned(), image: found.named.to_string(), how: found.how })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_found_in_every_list_of_every_kind() {
+        let spec = json!({"initContainers": [{"name": "a", "image": "one:1"}], "containers": [{"name": "b", "image": "two:2"}],
+            "ephemeralContainers": [{"name": "c", "image": "three:3"}]});
+        for (kind, object, begin) in [
+            ("Pod", json!({"spec": spec}), "spec."),
+            ("Deployment", json!({"spec": {"template": {"spec": spec}}}), "spec.template.spec."),
+            (
+                "CronJob",
+                json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": spec}}}}}),
+                "spec.jobTemplate.spec.template.spec.",
+            ),
+        ] {
+            let found: Vec<_> =
+                named(&object, kind).into_iter().map(|named| (named.path, named.value)).collect();
+            let expected = [
+                ("initContainers[a]", "one:1"),
+                ("containers[b]", "two:2"),
+                ("ephemeralContainers[c]", "three:3"),
+            ];
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(path, image)| (format!("{begin}{path}.image"), (*image).to_owned()))
+                .collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn what_has_ended_pulls_nothing() {
+        let over = |kind: &str, status: Value| is_over(&json!({"kind": kind, "status": status}));
+        assert!(over("Pod", json!({"phase": "Succeeded"})) && over("Pod", json!({"phase": "Failed"})));
+        assert!(!over("Pod", json!({"phase": "Pending"})));
+        assert!(over("Job", json!({"conditions": [{"type": "Complete", "status": "True"}]})));
+        assert!(!over("Job", json!({"conditions": [{"type": "Failed", "status": "False"}]})));
+        assert!(!over("Deployment", json!({"conditions": [{"type": "Failed", "status": "True"}]})));
+    }
+}
