@@ -26,6 +26,7 @@ const PACKAGES: [(&str, &str); 17] = [
     ("ip", "iproute2"),
     ("htpasswd", "apache2-utils"),
     ("curl", "curl"),
+    ("strace", "strace"),
     ("g++", "g++"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),

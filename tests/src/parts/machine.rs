@@ -157,6 +157,12 @@ impl Machine {
         self.copy_in(file.path(), path)
     }
 
+    /// Where this host sees a path of the machine until that reboots; symbolic links lead where they lead on this host.
+    pub fn inside(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        Path::new(&format!("/proc/{}/root", self.leader)).join(path.strip_prefix("/").unwrap_or(path))
+    }
+
     /// A file of the machine, which must be text.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<String> {
         Ok(self.program("cat").arg(path.as_ref()).succeed()?.stdout)

@@ -2,7 +2,10 @@
 //! afterwards.
 
 mod ground;
+mod killed;
+mod machines;
 mod many;
+mod mixed;
 mod one_real;
 
 use anyhow::{Result, ensure};
