@@ -28,7 +28,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use access::Cluster;
 pub(crate) use access::{Force, MANAGER, Place};
-pub(crate) use exec::{Ended, Input, Of, Pod, Run};
+pub(crate) use exec::{Ended, Input, Of, Pod, Run, is_ready};
 pub(crate) use kind::Kind;
 pub use logs::Logs;
 pub(crate) use rights::Right;

@@ -1,11 +1,13 @@
 //! Commands on many machines: through the system's ssh client, so that the operator's own configuration, agent, jump hosts and known
-//! hosts count, or on this machine.
+//! hosts count; through pods of the cluster; or on this machine.
 //!
 //! 1. [`members`] are found: in the site file, an Ansible inventory, the cluster's API, a Mesos master.
 //! 2. [`Fleet::ask`] has a node do one thing: the program copies itself there once, by its digest (`program`), and gets what the
 //!    node shall be like on standard input.
-//! 3. One connection to each node is kept for a while (`connections`), and only so many. A command has a time limit and bounded
-//!    memory (`command`); what ssh says of its failure is told with what to do about it (`failure`).
+//! 3. How it gets there is one of a few ways (`transport`): a login (`login`), with one connection to each node that is kept for a while
+//!    (`connections`), or a pod on it (`pods`).
+//! 4. A command has a time limit and bounded memory (`command`); what ssh says of its failure is told with what to do about it
+//!    (`failure`).
 
 mod command;
 mod connections;
@@ -13,9 +15,12 @@ mod failure;
 mod from_cluster;
 mod from_mesos;
 mod inventory;
+mod login;
 mod members;
+mod pods;
 mod program;
 mod shell;
+mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,15 +30,19 @@ use std::time::Duration;
 use ferry_model::failure::Class;
 use ferry_model::host::Host;
 use ferry_model::node::{NodeDesired, NodeReport};
-use ferry_model::plan::{Reach, Sudo};
+use ferry_model::plan::Reach;
 use ferry_model::report::Failed;
 
 pub use members::{Listed, Member, members};
 
-use crate::site::Secrets;
-use command::{Answer, Input, Job};
+pub(crate) use pods::manifests;
+pub(crate) use transport::Means;
+
+use command::{Answer, Input};
 use connections::Connections;
+use pods::Pods;
 use program::OwnProgram;
+use transport::Transport;
 
 /// How long a node may take for what changes nothing.
 const LOOK: Duration = Duration::from_secs(60);
@@ -74,8 +83,7 @@ pub(crate) struct Target<'a> {
 /// What a node is asked.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
-    target: Target<'a>,
-    arguments: &'static [&'static str],
+    work: Work,
     input: &'a [u8],
     program: &'a OwnProgram,
 }
@@ -84,6 +92,7 @@ struct Asked<'a> {
 #[derive(Debug)]
 pub(crate) struct Fleet {
     connections: Connections,
+    pods: Pods,
     program: tokio::sync::OnceCell<OwnProgram>,
     /// Those that are known to have the program.
     ready: Mutex<BTreeSet<Reach>>,
@@ -98,6 +107,7 @@ impl Fleet {
     pub(crate) fn new(state: &Path) -> Self {
         Self {
             connections: Connections::new(state),
+            pods: Pods::default(),
             program: tokio::sync::OnceCell::new(),
             ready: Mutex::default(),
             proven: Mutex::default(),
@@ -108,17 +118,15 @@ impl Fleet {
     /// Has a node do something, and returns what it says of it.
     pub(crate) async fn ask(
         &self,
-        secrets: &Secrets,
+        means: Means<'_>,
         target: Target<'_>,
         work: Work,
         desired: &NodeDesired,
     ) -> Result<NodeReport, Failed> {
         let program = self.program.get_or_try_init(OwnProgram::find).await?;
         let input = serde_json::to_vec(desired).expect("it has only strings, numbers and lists");
-        let limit = if work == Work::Look { target.limit.min(LOOK) } else { target.limit };
-        let asked =
-            Asked { target: Target { limit, ..target }, arguments: work.arguments(), input: &input, program };
-        let answer = self.start(secrets, target.limit, asked).await?;
+        let transport = Transport::to(target, means, &self.connections, &self.pods).await?;
+        let answer = self.start(&transport, target, Asked { work, input: &input, program }).await?;
         // It says what went wrong in its report, whatever it ends with.
         match serde_json::from_slice(&answer.output) {
             Ok(report) => Ok(report),
@@ -131,32 +139,36 @@ impl Fleet {
     }
 
     /// Runs this very program there. Whether the node has it is found out by starting it: it is copied only where that fails.
-    async fn start(&self, secrets: &Secrets, copying: Duration, asked: Asked<'_>) -> Result<Answer, Failed> {
-        let Asked { target, arguments, input, program } = asked;
-        let input = Input::Bytes(input);
-        if matches!(target.reach, Reach::Local { .. }) {
-            let script = OwnProgram::start_script(program.path(), arguments);
-            return self.run(secrets, target, &script, input).await;
+    async fn start(
+        &self,
+        transport: &Transport<'_>,
+        target: Target<'_>,
+        asked: Asked<'_>,
+    ) -> Result<Answer, Failed> {
+        let Asked { work, input, program } = asked;
+        let limit = if work == Work::Look { target.limit.min(LOOK) } else { target.limit };
+        let start = async |script: &str| match work {
+            Work::Look | Work::Check => transport.run(script, Input::Bytes(input), limit).await,
+            Work::Apply | Work::Undo => transport.run_once(script, input, limit).await,
+        };
+        if transport.is_here() {
+            return start(&OwnProgram::start_script(program.path(), work.arguments())).await;
         }
-        let script = OwnProgram::start_script(&program.remote_path(), arguments);
+        let script = OwnProgram::start_script(&program.remote_path(), work.arguments());
         if self.lock(&self.ready).contains(target.reach) {
-            return self.run(secrets, target, &script, input).await;
+            return start(&script).await;
         }
-        if let Reach::Ssh { sudo: sudo @ Sudo::WithPassword { .. }, .. } = target.reach {
-            let look = Target { limit: target.limit.min(LOOK), ..target };
-            self.prove_password(secrets, look, sudo).await?;
-        }
-        let mut answer = self.run(secrets, target, &program.start_if_there_script(arguments), input).await?;
+        transport.prove(target.limit.min(LOOK)).await?;
+        let mut answer = start(&program.start_if_there_script(work.arguments())).await?;
         if OwnProgram::is_missing(&answer.status) {
             OwnProgram::refuse_machine(target.node, &String::from_utf8_lossy(&answer.output))?;
-            let copying = Target { limit: copying, ..target };
-            let copied =
-                self.run(secrets, copying, &program.copy_script(), Input::File(program.source())).await?;
+            let source = Input::File(program.source());
+            let copied = transport.run(&program.copy_script(), source, target.limit).await?;
             if !copied.is_good() {
                 let failed = failure::explain(target.node, &copied);
                 return Err(OwnProgram::explain(failed, copied.status.code()));
             }
-            answer = self.run(secrets, target, &script, input).await?;
+            answer = start(&script).await?;
         }
         // One that could not be reached says nothing.
         if !answer.output.is_empty() {
@@ -165,54 +177,14 @@ impl Fleet {
         Ok(answer)
     }
 
-    /// Tries the password alone: sudo would take what comes after a wrong one for another try.
-    async fn prove_password(&self, secrets: &Secrets, target: Target<'_>, sudo: &Sudo) -> Result<(), Failed> {
-        let Sudo::WithPassword { password } = sudo else { return Ok(()) };
-        let line = format!("{}\n", secrets.get(password).await?.reveal());
-        let script = "sudo -S -p '' true";
-        let answer = self.send(target, script, vec![], Input::Bytes(line.as_bytes())).await?;
-        if answer.is_good() { Ok(()) } else { Err(failure::explain(target.node, &answer)) }
+    /// From now on pods are made on nodes that are reached through them, also for looks.
+    pub(crate) fn begin(&self) {
+        self.pods.begin();
     }
 
-    /// Runs a script of a shell there, as root where the site says so.
-    async fn run(
-        &self,
-        secrets: &Secrets,
-        target: Target<'_>,
-        script: &str,
-        input: Input<'_>,
-    ) -> Result<Answer, Failed> {
-        let (Reach::Ssh { sudo, .. } | Reach::Local { sudo }) = target.reach;
-        match sudo {
-            Sudo::No => self.send(target, &shell::line(script), vec![], input).await,
-            Sudo::WithoutPassword => {
-                self.send(target, &format!("sudo -n {}", shell::line(script)), vec![], input).await
-            }
-            Sudo::WithPassword { password } => {
-                let line = format!("sudo -S -p '' {}", shell::line(&shell::after_password(script)));
-                let head = format!("{}\n{}\n", secrets.get(password).await?.reveal(), shell::MARK);
-                self.send(target, &line, head.into_bytes(), input).await
-            }
-        }
-    }
-
-    async fn send(
-        &self,
-        target: Target<'_>,
-        line: &str,
-        head: Vec<u8>,
-        input: Input<'_>,
-    ) -> Result<Answer, Failed> {
-        let (program, arguments, _lease) = match target.reach {
-            Reach::Local { .. } => ("sh", vec!["-c".to_owned(), line.to_owned()], None),
-            Reach::Ssh { arguments, .. } => {
-                let (mut all, lease) = self.connections.lease(arguments).await;
-                all.push(line.to_owned());
-                ("ssh", all, Some(lease))
-            }
-        };
-        let job = Job { node: target.node, program, arguments, head, input, limit: target.limit };
-        job.run().await
+    /// Removes what was made to reach nodes. Gives what stays, and why.
+    pub(crate) async fn end(&self) -> Vec<String> {
+        self.pods.end().await
     }
 
     /// Whether this was proven of the node in this run.

@@ -42,8 +42,8 @@ pub(crate) use endpoint::is_registry;
 pub(crate) use image::{ToUndo, keep_beside, push_images, undo_images};
 pub(crate) use kept::Kept;
 pub(crate) use node_setup::Previous;
-pub(crate) use object::with_secrets;
-pub(crate) use rollout::{Standing, standing, troubles};
+pub(crate) use object::{remove, with_secrets};
+pub(crate) use rollout::{Standing, lasting_trouble, standing, troubles, troubles_of};
 pub(crate) use upload::{Asked as AskedUpload, misplaced_note};
 
 use crate::context::Context;

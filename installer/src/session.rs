@@ -66,6 +66,17 @@ pub async fn apply_site(
     reviewed: Option<Plan>,
     look: impl AsyncFnOnce(&Plan) -> Result<Vec<Check>, Error>,
 ) -> Result<Applied, Error> {
+    let applied = look_and_apply(context, facts, reviewed, look).await;
+    leave_nodes(context).await;
+    applied
+}
+
+async fn look_and_apply(
+    context: &Context,
+    facts: &Facts,
+    reviewed: Option<Plan>,
+    look: impl AsyncFnOnce(&Plan) -> Result<Vec<Check>, Error>,
+) -> Result<Applied, Error> {
     let state = context.site.state_folder();
     let _lock = SiteLock::take(&state)?;
     let desire = desire(context.bundle()?.catalog(), &context.site, facts)?;
@@ -73,6 +84,10 @@ pub async fn apply_site(
         context.events.note(format!("going on with run {}", run.name()));
         go_on(context, &run, &observed).await?;
         return Ok(Applied::Run(Box::new(report::write(&run)?), run));
+    }
+    // What has been set up before can be looked at in the same way. A reviewed plan was made by looking without.
+    if reviewed.is_none() && context.previous.is_any(context)? {
+        context.fleet.begin();
     }
     let observed = observe(context, &desire.resources).await;
     let plan = plan(identity(context)?, &desire, &observed)?;
@@ -84,6 +99,7 @@ pub async fn apply_site(
         return Ok(Applied::Nothing(Box::new(plan)));
     }
     let checks = if plan.steps.is_empty() { Vec::new() } else { look(&plan).await? };
+    context.fleet.begin();
     let basis = Basis::new(context.bundle()?, checks);
     let (run, journal) = RunFolder::begin(&state, &plan, &[basis.file()])?;
     apply(context, &plan, &run, &journal, &Progress::default()).await?;
@@ -105,6 +121,13 @@ fn waits_since(state: &Path) -> Result<Vec<(String, String)>, Error> {
         }
     }
     Ok(Vec::new())
+}
+
+/// Removes what was made on nodes to reach them.
+async fn leave_nodes(context: &Context) {
+    for left in context.fleet.end().await {
+        context.events.warn(left);
+    }
 }
 
 /// Goes on with a run that was cut off, where `observed` is what stands there now.
@@ -141,6 +164,10 @@ async fn unfinished(
     let is_this = !alone::is_alone(&plan)
         && plan.identity == identity(context)?
         && reviewed.is_none_or(|reviewed| *reviewed == plan);
+    // What it has begun must be seen.
+    if !progress.steps.is_empty() {
+        context.fleet.begin();
+    }
     let observed = observe(context, &desire.resources).await;
     let is_begun = |step| progress.steps.get(&step).is_some_and(|known| known.before.is_some());
     let unseen = drift::unseen(&plan, &desire.resources, &observed, is_begun);
@@ -189,7 +216,10 @@ pub async fn rollback_site(
     };
     refuse_below(&state, &run)?;
     let (plan, progress) = (run.plan()?, run.progress()?);
-    rollback(context, &plan, &run, &run.journal()?, &progress).await?;
+    context.fleet.begin();
+    let undone = rollback(context, &plan, &run, &run.journal()?, &progress).await;
+    leave_nodes(context).await;
+    undone?;
     Ok((report::write(&run)?, run))
 }
 

@@ -135,6 +135,12 @@ impl Cluster {
         })
     }
 
+    /// A pod that is known to be ready.
+    pub(crate) fn pod_named(&self, namespace: &str, name: &str, container: &str) -> Pod {
+        let [namespace, name, container] = [namespace, name, container].map(str::to_owned);
+        Pod { cluster: self.clone(), namespace, name, container }
+    }
+
     /// What a Deployment's pods are selected by: `a=b,c=d`.
     pub(super) async fn labels_of(&self, namespace: &str, name: &str) -> Result<String, Failed> {
         let place = Place {
@@ -170,7 +176,26 @@ impl Pod {
         input: impl Input,
         told: impl FnMut(&str),
     ) -> Result<Ended, Failed> {
-        match timeout(run.limit, self.talk(run.command, input, told)).await {
+        self.within(run, self.talk(run.command, input, Said::default(), told)).await
+    }
+
+    /// The same where all of its standard output counts, and may be no more than `most` bytes.
+    pub(crate) async fn run_whole(
+        &self,
+        run: Run<'_>,
+        input: impl Input,
+        most: usize,
+    ) -> Result<Ended, Failed> {
+        let said = Said { most: Some(most), ..Said::default() };
+        self.within(run, self.talk(run.command, input, said, |_| ())).await
+    }
+
+    async fn within(
+        &self,
+        run: Run<'_>,
+        talk: impl Future<Output = Result<Ended, Failed>>,
+    ) -> Result<Ended, Failed> {
+        match timeout(run.limit, talk).await {
             Ok(ended) => ended,
             Err(_) => {
                 let message = format!(
@@ -188,6 +213,7 @@ impl Pod {
         &self,
         command: &[&str],
         mut input: impl Input,
+        mut said: Said,
         mut told: impl FnMut(&str),
     ) -> Result<Ended, Failed> {
         let action = format!("running `{}` in {self}", shown(command));
@@ -203,7 +229,6 @@ impl Pod {
             Failed::because(Class::Transient, format!("{action} broke off: {problem}")).hint("try again")
         };
 
-        let mut said = Said::default();
         let hear = pin!(async {
             loop {
                 match stream.next().await {
@@ -246,6 +271,10 @@ impl Pod {
                 }
             }
         };
+        if let (Some(most), true) = (said.most, said.is_too_much) {
+            let message = format!("{action}: it says more than {} MiB", most >> 20);
+            return Err(Failed::because(Class::Protocol, message));
+        }
         Ok(said.ended(code))
     }
 
@@ -282,6 +311,7 @@ impl fmt::Display for Of<'_> {
 fn shown(command: &[&str]) -> String {
     match command {
         ["sh", "-c", ..] => "sh".into(),
+        ["chroot", folder, "/bin/sh", "-c", ..] => format!("chroot {folder} sh"),
         ["python", "manage.py", "shell", ..] => "python manage.py shell".into(),
         _ => command.join(" "),
     }
@@ -291,7 +321,7 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn is_ready(pod: &Value) -> bool {
+pub(crate) fn is_ready(pod: &Value) -> bool {
     let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
     let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
     text(pod, "/status/phase") == "Running"
@@ -311,6 +341,9 @@ struct Said {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     line: Vec<u8>,
+    /// How much of standard output is kept, all of which counts. Absent: its end is enough.
+    most: Option<usize>,
+    is_too_much: bool,
 }
 
 impl Said {
@@ -319,7 +352,7 @@ impl Said {
         let (&channel, content) = message.split_first()?;
         match channel {
             STDOUT => {
-                keep(&mut self.stdout, content);
+                self.keep_output(content);
                 for &byte in content {
                     if byte == b'\n' || self.line.len() >= KEPT {
                         told(String::from_utf8_lossy(&self.line).trim_end());
@@ -338,6 +371,14 @@ impl Said {
             // A channel that says nothing is only opened.
             STATUS if !content.is_empty() => Some(content.to_vec()),
             _ => None,
+        }
+    }
+
+    fn keep_output(&mut self, content: &[u8]) {
+        match self.most {
+            None => keep(&mut self.stdout, content),
+            Some(most) if self.stdout.len() + content.len() > most => self.is_too_much = true,
+            Some(_) => self.stdout.extend_from_slice(content),
         }
     }
 
@@ -408,6 +449,16 @@ mod tests {
             "{}",
             ended.stdout.len()
         );
+    }
+
+    #[test]
+    fn what_counts_whole_has_bounds() {
+        let mut said = Said { most: Some(150_000), ..Said::default() };
+        let message = [&[STDOUT][..], &vec![b'a'; 50_000]].concat();
+        for count in 1..=4 {
+            said.take(&message, &mut |_: &str| ());
+            assert_eq!((said.stdout.len(), said.is_too_much), (50_000 * count.min(3), count == 4));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What nodes shall be like, from the site's registry, BlueKing's names and what the site file says of nodes.
 
 mod dcos;
+mod pods;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use ferry_model::catalog::{Catalog, Image};
 use ferry_model::host::{Host, RegistryAddress};
 use ferry_model::node::{Name, NodeDesired, NodeRegistry, Security};
-use ferry_model::plan::{Desired, NodeSetup, Reach, Resource, ResourceId, Sudo};
+use ferry_model::plan::{Desired, NodePods, NodeSetup, Reach, Resource, ResourceId, Sudo};
 use ferry_model::site::{Configure, ManifestLists, Mode, Paths, Registry, Ssh, Tls, Trust, Via};
 
 use super::{Desire, Facts, Naming};
@@ -47,16 +48,20 @@ pub(super) fn desire_nodes(
         wanted.add_probe(desire, catalog, site, registry, configure, facts)?;
     }
     settings::desire_settings(desire, site, configure, &wanted, facts);
+    let pods = pods::desire_pods(desire, catalog, site, facts)?;
+    wanted.after.extend(pods.iter().flat_map(|(_, needs)| needs.iter().cloned()));
+    let pods = pods.map(|(pods, _)| pods);
+    let reason = pods.as_ref().map_or_else(|| "containers are pulled there".to_owned(), pods::told);
     for (index, member) in facts.nodes.iter().enumerate() {
         let setup = NodeSetup {
             node: member.name.clone(),
-            reach: reach(site, member),
+            reach: reach(site, member, pods.as_ref()),
             desired: wanted.desired.clone(),
             authorities: wanted.authorities.clone(),
             wave: wave(configure, index),
             time_limit: configure.time_limit,
         };
-        let resource = Resource::new(Desired::NodeSetup(Box::new(setup)), "containers are pulled there")
+        let resource = Resource::new(Desired::NodeSetup(Box::new(setup)), reason.clone())
             .after(wanted.after.iter().cloned())
             .following(wanted.follows.iter().cloned());
         desire.resources.push(resource);
@@ -274,7 +279,10 @@ fn wave(configure: &Configure, index: usize) -> u32 {
     behind.map_or(0, |behind| u32::try_from(1 + behind / configure.wave).unwrap_or(u32::MAX))
 }
 
-fn reach(site: &SiteFile, member: &Member) -> Reach {
+fn reach(site: &SiteFile, member: &Member, pods: Option<&NodePods>) -> Reach {
+    if let Some(pods) = pods {
+        return Reach::Pod { node: member.name.clone(), pods: pods.clone() };
+    }
     let ssh = &site.site.nodes.ssh;
     let sudo = match (&ssh.sudo_password, ssh.sudo) {
         (Some(password), true) => Sudo::WithPassword { password: password.clone() },
@@ -283,7 +291,7 @@ fn reach(site: &SiteFile, member: &Member) -> Reach {
     };
     match site.site.nodes.via {
         Via::Local => Reach::Local { sudo },
-        Via::Ssh => Reach::Ssh { arguments: ssh_arguments(site, ssh, member), sudo },
+        Via::Ssh | Via::DaemonSet => Reach::Ssh { arguments: ssh_arguments(site, ssh, member), sudo },
     }
 }
 

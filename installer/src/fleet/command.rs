@@ -15,7 +15,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// The most that a node may say. A report with the diffs of a dozen files has some kilobytes.
-const MOST_OUTPUT: u64 = 8 << 20;
+pub(super) const MOST_OUTPUT: u64 = 8 << 20;
 /// Of what it complains about, the end counts.
 const MOST_ERRORS: usize = 16 << 10;
 /// How much of a file is sent in one piece.
@@ -88,7 +88,7 @@ impl Job<'_> {
         }
         let errors =
             String::from_utf8_lossy(&errors.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
-        let Some((status, fed, output)) = ended else { return Err(self.too_slow(&errors)) };
+        let Some((status, fed, output)) = ended else { return Err(too_slow(self.node, self.limit, &errors)) };
         let broken = |error: std::io::Error| {
             Failed::because(Class::Transient, format!("the connection to node {} broke: {error}", self.node))
         };
@@ -138,13 +138,14 @@ impl Job<'_> {
         }
         pipe.shutdown().await
     }
+}
 
-    fn too_slow(&self, errors: &str) -> Failed {
-        let last = last_line(errors).map(|line| format!("; it said: {line}")).unwrap_or_default();
-        let message = format!("node {} gave no answer in {} s{last}", self.node, self.limit.as_secs());
-        Failed::because(Class::Transient, message)
-            .hint("see what it is busy with; `nodes: {timeLimit: SECONDS}` gives it longer")
-    }
+/// A command has come to no end in its time.
+pub(super) fn too_slow(node: &Host, limit: Duration, errors: &str) -> Failed {
+    let last = last_line(errors).map(|line| format!("; it said: {line}")).unwrap_or_default();
+    let message = format!("node {node} gave no answer in {} s{last}", limit.as_secs());
+    Failed::because(Class::Transient, message)
+        .hint("see what it is busy with; `nodes: {timeLimit: SECONDS}` gives it longer")
 }
 
 /// What it says, if that is no more than it may be.

@@ -20,7 +20,7 @@ use ferry_model::report::Failed;
 
 use super::{Kept, Manage, Mine, Undone};
 use crate::context::Context;
-use crate::fleet::{Target, Work};
+use crate::fleet::{Means, Target, Work};
 
 pub(crate) use previous::Previous;
 
@@ -151,7 +151,8 @@ impl OnNode for NodeSetup {
     async fn ask(&self, context: &Context, work: Work, desired: &NodeDesired) -> Result<NodeReport, Failed> {
         let limit = Duration::from_secs(self.time_limit.into());
         let target = Target { node: &self.node, reach: &self.reach, limit };
-        context.fleet.ask(&context.secrets, target, work, desired).await
+        let means = Means { secrets: &context.secrets, clusters: &context.clusters };
+        context.fleet.ask(means, target, work, desired).await
     }
 
     async fn look(&self, context: &Context) -> Result<State, Failed> {

@@ -22,6 +22,7 @@ use super::{Kept, Manage, Mine, Undone};
 use crate::cluster::{Cluster, Force, MANAGER, Place, Target};
 use crate::context::Context;
 use data::Filled as _;
+pub(crate) use remove::remove;
 
 /// What the kept object is called in the journal.
 const OBJECT: &str = "object";
@@ -102,7 +103,7 @@ impl Manage for Object {
     ) -> Result<Undone, Failed> {
         let (cluster, place) = (self.cluster(context).await?, self.place());
         let Some(name) = before.kept.get(OBJECT) else {
-            return remove::remove(&cluster, &self.manifest).await;
+            return remove(&cluster, &self.manifest).await;
         };
         let old: Value = serde_json::from_slice(&kept.read(name)?).map_err(|error| {
             let path = kept.path(name);

@@ -12,6 +12,8 @@ use ferry_model::report::Failed;
 use serde_json::Value;
 use tokio::time::sleep;
 
+pub(crate) use pods::{lasting_trouble, troubles as troubles_of};
+
 use super::{Kept, Manage, Mine, Undone};
 use crate::cluster::{Cluster, Place, Target};
 use crate::context::Context;

@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 pub use desired::{
     AgentPlugins, App, BkrepoProject, BkrepoRepository, Certificates, ChartUpload, ClusterNames,
     ClusterTarget, Container, Content, DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd,
-    Image, Keep, KeyPatch, NewValue, NodeImage, NodeSetup, Object, Opening, Platform, PluginFile, Project,
-    PullSecret, Reach, RedisEntries, Renamed, RepositoryFormat, Rollout, SaasModule, SaasPackage, Sudo,
-    TakenUpBy, Unit, Upload, Variables, WorkloadImages,
+    Image, Keep, KeyPatch, LabelOperator, LabelRequirement, NewValue, NodeImage, NodePods, NodeSetup,
+    NodeTerm, Object, Opening, Platform, PluginFile, Project, PullSecret, Reach, RedisEntries, Renamed,
+    RepositoryFormat, Rollout, SaasModule, SaasPackage, Sudo, TakenUpBy, Unit, Upload, Variables,
+    WorkloadImages,
 };
 
 use crate::{Digest, FormatVersion, Name};

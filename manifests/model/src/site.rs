@@ -7,6 +7,7 @@
 mod bkrepo;
 mod blueking;
 mod charts;
+mod daemon_set;
 mod cluster;
 mod modes;
 mod nodes;
@@ -23,6 +24,7 @@ pub use cluster::{
     BluekingNames, Cluster, ClusterDns, ObjectName, ObjectNameError, Patch, PatchValue, PatchedKind,
     PullSecrets, Restart, Workload, WorkloadKind,
 };
+pub use daemon_set::DaemonSet;
 pub use modes::{
     Docker, Existing, Ingress, Kubernetes, ManifestLists, Marathon, Product, Proxy, S3, Serve, ServiceKind,
     Storage, Systemd,

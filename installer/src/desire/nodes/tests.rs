@@ -29,7 +29,7 @@ fn what_a_node_says_of_itself_counts_before_what_is_said_of_all() {
         arguments: vec!["-J".into(), "jump".into()],
         ..Member::new("n1".parse().unwrap(), "10.0.0.1".parse().unwrap())
     };
-    let Reach::Ssh { arguments, sudo } = reach(&site, &member) else { panic!("not ssh") };
+    let Reach::Ssh { arguments, sudo } = reach(&site, &member, None) else { panic!("not ssh") };
     let expected = "-o ProxyJump=b -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 -l kube -p 2222 -i /site/key -J jump -- 10.0.0.1";
     assert_eq!(arguments.join(" "), expected);
     assert!(matches!(sudo, Sudo::WithPassword { .. }));

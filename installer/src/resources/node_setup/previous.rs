@@ -20,11 +20,21 @@ pub(crate) struct Previous(Mutex<Option<BTreeMap<Host, Vec<u8>>>>);
 impl Previous {
     /// The last document that a run sent to this node, if that run still stands.
     pub(super) fn of(&self, context: &Context, node: &Host) -> Result<Option<Vec<u8>>, Failed> {
+        self.with(context, |known| known.get(node).cloned()).map_err(|error| Failed::new(&error))
+    }
+
+    /// Whether a run that still stands has set up any node.
+    pub(crate) fn is_any(&self, context: &Context) -> Result<bool, Error> {
+        self.with(context, |known| !known.is_empty())
+    }
+
+    fn with<T>(&self, context: &Context, work: impl Fn(&BTreeMap<Host, Vec<u8>>) -> T) -> Result<T, Error> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_none() {
-            *known = Some(read(context).map_err(|error| Failed::new(&error))?);
+        if let Some(known) = known.as_ref() {
+            return Ok(work(known));
         }
-        Ok(known.as_ref().and_then(|known| known.get(node).cloned()))
+        let read = read(context)?;
+        Ok(work(known.insert(read)))
     }
 }
 

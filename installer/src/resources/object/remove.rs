@@ -26,7 +26,7 @@ const THE_CLUSTERS_NAMES: [(&str, &str); 3] = [
 ];
 
 /// Removes the object that was made from `manifest` and waits until it is gone.
-pub(super) async fn remove(cluster: &Cluster, manifest: &Value) -> Result<Undone, Failed> {
+pub(crate) async fn remove(cluster: &Cluster, manifest: &Value) -> Result<Undone, Failed> {
     let place = &Place::of(manifest);
     let Some(live) = cluster.get(place).await? else { return Ok(Undone::Restored) };
     if leaves_a_mark(manifest) && !is_set_by_us(&live) {

@@ -31,12 +31,12 @@ pub(super) async fn of(cluster: &Cluster, deployment: &Value) -> Result<Vec<Valu
 }
 
 /// What each pod that is not ready says, one line each.
-pub(super) fn troubles(pods: &[Value]) -> Vec<String> {
+pub(crate) fn troubles(pods: &[Value]) -> Vec<String> {
     pods.iter().filter(|pod| !is_ready(pod)).map(trouble).collect()
 }
 
 /// The troubles that will not pass by themselves.
-pub(super) fn lasting_trouble(pods: &[Value]) -> Vec<String> {
+pub(crate) fn lasting_trouble(pods: &[Value]) -> Vec<String> {
     let reasons = pods.iter().filter(|pod| !is_ready(pod)).flat_map(|pod| {
         containers(pod).into_iter().filter_map(|container| {
             let reason = container.pointer("/state/waiting/reason")?.as_str()?;

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub use artifacts::{BkrepoProject, BkrepoRepository, ChartUpload, HelmApi, RepositoryFormat, Upload};
 pub use cluster::{ClusterNames, ClusterTarget, KeyPatch, NewValue, PullSecret, TakenUpBy};
-pub use nodes::{NodeSetup, Reach, Sudo};
+pub use nodes::{LabelOperator, LabelRequirement, NodePods, NodeSetup, NodeTerm, Reach, Sudo};
 pub use paas::{AgentPlugins, Platform, PluginFile, RedisEntries, SaasModule, SaasPackage, Variables};
 pub use workloads::{Renamed, WorkloadImages};
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::daemon_set::DaemonSet;
 use super::modes::check_site_url;
 use super::secret::SecretSource;
 use super::virtual_nodes::VirtualNodes;
@@ -31,6 +32,8 @@ pub struct Nodes {
     pub via: Via,
     /// How ssh does.
     pub ssh: Ssh,
+    /// How pods do.
+    pub daemon_set: Option<DaemonSet>,
     /// What they shall be like; absent: they are left as they are.
     pub configure: Option<Configure>,
 }
@@ -124,6 +127,8 @@ pub enum Via {
     Ssh,
     /// Not at all: the one node is this machine.
     Local,
+    /// Through a pod on each, where the cluster lists them.
+    DaemonSet,
 }
 
 /// A registry that nodes pull from besides the site's own.
@@ -198,12 +203,15 @@ struct NodesMapping {
     /// The URL of a Mesos master whose agents are meant: `http://leader.mesos:5050`.
     #[serde(default)]
     from_mesos: Option<String>,
-    /// How commands get there: `ssh`, or `local` where the one node is this machine. Default: ssh.
+    /// How commands get there: `ssh`, `daemonSet` for a pod on each, or `local` where the one node is this machine. Default: ssh.
     #[serde(default)]
     via: Via,
     /// How ssh reaches them.
     #[serde(default)]
     ssh: Ssh,
+    /// Which pods reach them, with `via: daemonSet`.
+    #[serde(default)]
+    daemon_set: Option<DaemonSet>,
     /// Make them resolve the registry's name, trust it and pull from it. The keys that follow need it. Default: false.
     #[serde(default)]
     configure: bool,
@@ -273,6 +281,25 @@ impl NodesMapping {
         ];
         given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
+
+    /// Pods come only to nodes that the cluster lists.
+    fn check_daemon_set(&self) -> Result<(), String> {
+        match (self.via, &self.daemon_set) {
+            (Via::DaemonSet, None) => {
+                Err("`via: daemonSet` needs `daemonSet: {image: NAME}`, which its pods run".to_owned())
+            }
+            (Via::DaemonSet, Some(_))
+                if self.inventory.is_some() || self.from_mesos.is_some() || !self.hosts.is_empty() =>
+            {
+                Err("with `via: daemonSet` nodes are those that the cluster lists: choose them with \
+                     `fromCluster: {selector: …, roles: […]}`"
+                    .to_owned())
+            }
+            (Via::DaemonSet, Some(daemon_set)) => daemon_set.check(),
+            (_, Some(_)) => Err("`daemonSet` needs `via: daemonSet` beside it".to_owned()),
+            (_, None) => Ok(()),
+        }
+    }
 }
 
 impl TryFrom<NodesMapping> for Nodes {
@@ -299,6 +326,7 @@ impl TryFrom<NodesMapping> for Nodes {
         if mapping.ssh.sudo_password.is_some() && !mapping.ssh.sudo {
             return Err("a password for nothing, expected `sudo: true` beside it".to_owned());
         }
+        mapping.check_daemon_set()?;
         let configure = mapping.configure.then(|| Configure {
             names: mapping.names,
             resolver: mapping.resolver.unwrap_or_default(),
@@ -319,10 +347,14 @@ impl TryFrom<NodesMapping> for Nodes {
             hosts: mapping.hosts,
             inventory: mapping.inventory,
             groups: mapping.groups,
-            from_cluster: mapping.from_cluster,
+            from_cluster: match mapping.via {
+                Via::DaemonSet => Some(mapping.from_cluster.unwrap_or_default()),
+                Via::Ssh | Via::Local => mapping.from_cluster,
+            },
             from_mesos: mapping.from_mesos,
             via: mapping.via,
             ssh: mapping.ssh,
+            daemon_set: mapping.daemon_set,
             configure,
         })
     }
@@ -413,6 +445,10 @@ mod tests {
         let configure = parse("  configure: true\n").unwrap().configure.unwrap();
         assert_eq!((configure.canary, configure.wave, configure.max_failures), (1, 10, 0));
         assert_eq!((configure.resolver, configure.host_trust), (Resolver::HostsFile, false));
+        let nodes = parse("  via: daemonSet\n  daemonSet: {image: busybox}\n").unwrap();
+        assert_eq!(nodes.from_cluster, Some(FromCluster::default()));
+        let pods = nodes.daemon_set.unwrap();
+        assert_eq!((pods.namespace.as_str(), pods.on_nodes, pods.keep), ("ferry-system", false, false));
     }
 
     #[test]
@@ -461,7 +497,12 @@ mod tests {
             ("  configure: true\n  wave: 0\n", "would never end"),
             ("  via: local\n  hosts: [{name: a}, {name: b}]\n", "this machine"),
             ("  via: local\n  inventory: x\n", "this machine"),
-            ("  via: daemonSet\n", "daemonSet"),
+            ("  via: daemonSet\n", "needs `daemonSet: {image: NAME}`"),
+            ("  daemonSet: {image: busybox}\n", "`via: daemonSet` beside it"),
+            ("  via: daemonSet\n  daemonSet: {}\n", "image"),
+            ("  via: daemonSet\n  daemonSet: {image: 'a b'}\n", "no name of an image"),
+            ("  via: daemonSet\n  daemonSet: {image: busybox, namespace: Ops_1}\n", "no name of a namespace"),
+            ("  via: daemonSet\n  daemonSet: {image: busybox}\n  hosts: [{name: a}]\n", "the cluster lists"),
             ("  ssh: {sudoPassword: {env: PW}}\n", "`sudo: true`"),
             ("  ssh: {sudo: true, sudoPassword: hunter2}\n", "expected mapping"),
             ("  fromMesos: 'http://me:hunter2@m:5050'\n", "credentials"),
