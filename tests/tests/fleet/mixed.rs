@@ -186,7 +186,7 @@ fn what_is_not_so_is_not_proven() -> Result<()> {
         .shell("systemctl restart containerd && mv /root/config.toml /etc/containerd/config.toml")
         .succeed()?;
     wait_for_socket(containerd, "/run/containerd/containerd.sock")?;
-    let told = site.installer(&["apply", "bundle"]).fail_with(1)?.to_string();
+    let told = site.installer(&["apply", "bundle"]).fail_with(3)?.to_string();
     ensure!(told.contains("node node1 is not proven: node-pull"), "{told}");
     Ok(())
 }
