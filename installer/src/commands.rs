@@ -2,6 +2,7 @@
 //! library and prints the value that comes back.
 
 mod apply;
+mod cluster_role;
 mod completion;
 mod export;
 mod init;
@@ -57,6 +58,7 @@ enum Command {
     Rewrite(rewrite::Args),
     Rollback(rollback::Args),
     Report(report::Args),
+    ClusterRole(cluster_role::Args),
     Preflight(preflight::Args),
     Push(push::Args),
     Serve(serve::Args),
@@ -96,6 +98,7 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Rewrite(args) => rewrite::run(&args, global),
         Command::Rollback(args) => rollback::run(&args, global),
         Command::Report(args) => report::run(&args, global),
+        Command::ClusterRole(args) => cluster_role::run(&args, global),
         Command::Push(args) => push::run(&args, global),
         Command::Serve(args) => serve::run(&args, global),
         Command::Export(args) => export::run(&args, global),

@@ -44,6 +44,7 @@ pub fn desire(catalog: &Catalog, site: &SiteFile, facts: &Facts) -> Result<Desir
     charts::desire_charts(&mut desire, catalog, site)?;
     settings::desire_settings(&mut desire, site);
     cluster::desire_cluster(&mut desire, catalog, site, facts)?;
+    cluster::desire_slug_app(&mut desire, catalog, site, facts)?;
     blueking::desire_blueking(&mut desire, catalog, site, facts)?;
     nodes::desire_nodes(&mut desire, catalog, site, facts)?;
     Ok(desire)

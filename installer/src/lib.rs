@@ -37,6 +37,7 @@ pub mod push;
 mod replace;
 pub mod report;
 mod resources;
+mod rights;
 pub mod rewrite;
 pub mod rollback;
 pub mod runtimes;

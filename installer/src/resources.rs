@@ -26,6 +26,7 @@ mod redis_entries;
 mod rollout;
 mod saas_module;
 mod saas_package;
+mod slug_app;
 mod unit;
 mod upload;
 mod workload_images;
@@ -180,6 +181,7 @@ macro_rules! each_kind {
             Desired::ClusterNames($thing) => $work,
             Desired::KeyPatch($thing) => $work,
             Desired::PullSecret($thing) => $work,
+            Desired::SlugApp($thing) => $work,
         }
     };
 }

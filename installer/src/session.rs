@@ -24,6 +24,7 @@ use crate::lock::SiteLock;
 use crate::observe::{Observed, observe};
 use crate::plan::{PlanError, plan};
 use crate::report::{self, Basis};
+use crate::rights;
 use crate::rollback::rollback;
 
 pub(crate) use alone::apply_alone;
@@ -99,6 +100,7 @@ async fn look_and_apply(
         return Ok(Applied::Nothing(Box::new(plan)));
     }
     let checks = if plan.steps.is_empty() { Vec::new() } else { look(&plan).await? };
+    rights::require(context, &plan).await?;
     context.fleet.begin();
     let basis = Basis::new(context.bundle()?, checks);
     let (run, journal) = RunFolder::begin(&state, &plan, &[basis.file()])?;

@@ -9,9 +9,11 @@ mod controller;
 mod defaults;
 mod exec;
 mod fields;
+mod job;
 mod json_patch;
 mod kinds;
 mod logs;
+mod meddling;
 mod paas;
 mod pull;
 mod rights;
@@ -54,6 +56,7 @@ struct Inner {
     logs: logs::Logs,
     paas: Paas,
     forbidden: Mutex<Vec<rights::Forbidden>>,
+    meddling: meddling::Meddling,
 }
 
 impl Inner {
@@ -128,6 +131,26 @@ impl FakeCluster {
     /// Allows everything again.
     pub fn allow_everything(&self) {
         self.inner.forbidden().clear();
+    }
+
+    /// Has somebody else change each object just before the next `count` replacements of one.
+    pub fn interfere(&self, count: usize) {
+        self.inner.meddling.interfere(count);
+    }
+
+    /// Carries out `count` more changes, and leaves whoever asks for another waiting for ever.
+    pub fn hold_after(&self, count: usize) {
+        self.inner.meddling.hold_after(count);
+    }
+
+    /// Whether somebody waits for ever.
+    pub fn holds(&self) -> bool {
+        self.inner.meddling.holds()
+    }
+
+    /// Carries out everything again.
+    pub fn let_go(&self) {
+        self.inner.meddling.let_go();
     }
 
     /// What becomes of pods from now on.

@@ -1,6 +1,7 @@
 //! What of the cluster shall be so that others made: the names that its DNS answers, keys of ConfigMaps and Secrets, the registry's
 //! login for pods.
 
+mod slug_app;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,8 @@ use ferry_model::plan::{
     ClusterNames, ClusterTarget, Desired, KeyPatch, NewValue, PullSecret, Resource, ResourceId, TakenUpBy,
 };
 use ferry_model::site::{ClusterDns, ManifestLists, ObjectName, Patch, PatchValue, PullSecrets, Restart};
+
+pub(super) use slug_app::desire_slug_app;
 
 use super::{Desire, Facts, Naming};
 use crate::Error;

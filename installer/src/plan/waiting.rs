@@ -94,6 +94,7 @@ fn service(desired: &Desired) -> Option<String> {
         Desired::SaasModule(module) => paas("PaaS", &module.platform),
         Desired::AgentPlugins(plugins) => paas("node management", &plugins.platform),
         Desired::KeyPatch(patch) => Some(format!("{} {}", patch.object, patch.name)),
+        Desired::SlugApp(slug) => paas("PaaS", &slug.platform),
         Desired::PullSecret(secret) => Some(format!("namespace {}", secret.name.namespace())),
         _ => None,
     }
@@ -111,6 +112,7 @@ fn kind(desired: &Desired) -> Kind {
         Desired::AgentPlugins(_) => (7, "set of agent plug-ins", "sets of agent plug-ins"),
         Desired::KeyPatch(_) => (8, "patch", "patches"),
         Desired::PullSecret(_) => (9, "login for pods", "logins for pods"),
-        _ => (10, "other thing", "other things"),
+        Desired::SlugApp(_) => (10, "base image of SaaS", "base images of SaaS"),
+        _ => (11, "other thing", "other things"),
     }
 }

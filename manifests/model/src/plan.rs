@@ -17,7 +17,7 @@ pub use desired::{
     ClusterTarget, Container, Content, DaemonImage, Desired, Endpoint, File, Folder, HelmApi, Htpasswd,
     Image, Keep, KeyPatch, LabelOperator, LabelRequirement, NewValue, NodeImage, NodePods, NodeSetup,
     NodeTerm, Object, Opening, Platform, PluginFile, Project, PullSecret, Reach, RedisEntries, Renamed,
-    RepositoryFormat, Rollout, SaasModule, SaasPackage, Sudo, TakenUpBy, Unit, Upload, Variables,
+    RepositoryFormat, Rollout, SaasModule, SaasPackage, SlugApp, Sudo, TakenUpBy, Unit, Upload, Variables,
     WorkloadImages,
 };
 

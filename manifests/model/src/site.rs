@@ -18,7 +18,7 @@ mod virtual_nodes;
 use serde::Deserialize;
 
 pub use bkrepo::{Access, Bkrepo, Destination, PaasSecret, Platform, RepositoryName};
-pub use blueking::{Blueking, Environment, RedisPool, Saas};
+pub use blueking::{Blueking, Environment, RedisPool, Saas, SlugApp};
 pub use charts::{Charts, HelmPlace, HelmRepository};
 pub use cluster::{
     BluekingNames, Cluster, ClusterDns, ObjectName, ObjectNameError, Patch, PatchValue, PatchedKind,

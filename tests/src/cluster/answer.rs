@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{Kind, Route, groups, resources, route};
 use super::store::{Refusal, Store};
-use super::{Inner, TOKEN, VERSION, exec, json_patch, logs, rights};
+use super::{Inner, TOKEN, VERSION, exec, json_patch, logs, meddling, rights};
 
 /// What a request is about.
 struct Asked {
@@ -38,6 +38,11 @@ pub(super) async fn answer(inner: Option<Arc<Inner>>, request: Request<Body>) ->
         return refuse(&Refusal::new(401, "Unauthorized", "Unauthorized"));
     }
     if parts.method != Method::GET && !rights::is_review(parts.uri.path()) {
+        if inner.meddling.is_held() {
+            // Nobody waits for what is never answered but whoever asked.
+            drop(inner);
+            return std::future::pending().await;
+        }
         inner.writes().push(format!("{} {}", parts.method, parts.uri.path()));
     }
     let body = match body.collect().await {
@@ -56,6 +61,9 @@ pub(super) async fn answer(inner: Option<Arc<Inner>>, request: Request<Body>) ->
     }
     if let Some((namespace, pod)) = logs::asked(parts.uri.path()) {
         return log(&inner, namespace, pod, &asked);
+    }
+    if asked.method == Method::PUT && inner.meddling.interferes() {
+        meddling::change(&mut inner.store(), parts.uri.path());
     }
     let found = match route(parts.uri.path()) {
         Some(route) => rights::check(&inner.forbidden(), &asked.method, &route)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::job;
 use super::store::{Key, Store};
 
 /// What becomes of pods.
@@ -37,6 +38,7 @@ pub(super) fn tick(store: &mut Store) {
             }
             "PersistentVolumeClaim" => bind(store, key, object),
             "Deployment" => roll_out(store, &key, object),
+            "Job" => job::run(store, &key, object),
             "Pod" if is_orphan(store, &object) => {
                 store.objects.remove(&key);
             }

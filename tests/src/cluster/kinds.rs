@@ -15,7 +15,7 @@ const fn kind(version: &'static str, name: &'static str, plural: &'static str, n
     Kind { version, name, plural, namespaced }
 }
 
-pub(super) const KINDS: [Kind; 18] = [
+pub(super) const KINDS: [Kind; 19] = [
     kind("v1", "Namespace", "namespaces", false),
     kind("v1", "Node", "nodes", false),
     kind("v1", "Pod", "pods", true),
@@ -23,6 +23,7 @@ pub(super) const KINDS: [Kind; 18] = [
     kind("v1", "Secret", "secrets", true),
     kind("v1", "ConfigMap", "configmaps", true),
     kind("v1", "Service", "services", true),
+    kind("v1", "Endpoints", "endpoints", true),
     kind("v1", "ServiceAccount", "serviceaccounts", true),
     kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims", true),
     kind("v1", "PersistentVolume", "persistentvolumes", false),

@@ -53,7 +53,7 @@ fn an_address_that_nobody_knows_is_left_by_hand() {
 fn images_are_called_as_at_the_site() {
     let patch = |image: &str| {
         format!(
-            "registry: {{address: 'registry.corp:5000', plainHttp: true, existing: {{product: distribution}}, prefix: mirror}}\ncluster:\n  patches:\n  - configMap: a/b\n    set: {{IMAGE: {{image: '{image}'}}}}\n"
+            "registry: {{address: 'registry.corp:5000', plainHttp: true, existing: {{product: registry}}, prefix: mirror}}\ncluster:\n  patches:\n  - configMap: a/b\n    set: {{IMAGE: {{image: '{image}'}}}}\n"
         )
     };
     let desire = desire_of(&patch("registry:2")).unwrap();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use artifacts::{BkrepoProject, BkrepoRepository, ChartUpload, HelmApi, RepositoryFormat, Upload};
-pub use cluster::{ClusterNames, ClusterTarget, KeyPatch, NewValue, PullSecret, TakenUpBy};
+pub use cluster::{ClusterNames, ClusterTarget, KeyPatch, NewValue, PullSecret, SlugApp, TakenUpBy};
 pub use nodes::{LabelOperator, LabelRequirement, NodePods, NodeSetup, NodeTerm, Reach, Sudo};
 pub use paas::{AgentPlugins, Platform, PluginFile, RedisEntries, SaasModule, SaasPackage, Variables};
 pub use workloads::{Renamed, WorkloadImages};
@@ -82,6 +82,8 @@ pub enum Desired {
     KeyPatch(KeyPatch),
     /// A namespace whose pods have the registry's login.
     PullSecret(PullSecret),
+    /// PaaS's base image of SaaS, taken from the site's registry.
+    SlugApp(SlugApp),
 }
 
 /// A folder of this machine.
@@ -413,6 +415,7 @@ impl Desired {
                 ResourceId::new("patch", format_args!("{} {}", patch.object, patch.name))
             }
             Self::PullSecret(secret) => ResourceId::new("pull-secret", &secret.name),
+            Self::SlugApp(slug) => ResourceId::new("slug-app", &slug.platform.namespace),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::secret::SecretSource;
+use crate::ImageReference;
 use crate::host::Host;
 
 /// BlueKing on the site's cluster.
@@ -26,9 +27,26 @@ pub struct Blueking {
     /// Redis entries for SaaS, made in PaaS's pool before the first is installed.
     #[serde(default)]
     pub redis_pool: Option<RedisPool>,
+    /// The base image of SaaS (slug-app): PaaS takes it from the site's registry, and its job for that runs again if it failed. Absent:
+    /// left alone.
+    #[serde(default)]
+    pub slug_app: Option<SlugApp>,
     /// Give the agent plug-ins of the bundle (files below `gse2/plugins/`) to node management. Default: false.
     #[serde(default)]
     pub plugins: bool,
+}
+
+/// The base image of SaaS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SlugApp {
+    /// Its name in the bundle. Default: the one image whose repository ends in `slug-app`.
+    #[serde(default)]
+    pub image: Option<ImageReference>,
+    /// PaaS's release: `1.4`. Default: what the tag of its own image says.
+    #[serde(default)]
+    pub release: Option<String>,
 }
 
 /// A SaaS package that is installed through PaaS.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Platform;
 use crate::host::{Host, RegistryAddress};
 use crate::site::{Login, ObjectName, PatchedKind, SecretSource, Workload};
 
@@ -98,4 +99,22 @@ pub struct PullSecret {
     pub login: Login,
     /// The service accounts whose pods use it.
     pub service_accounts: Vec<String>,
+}
+
+/// PaaS's base image of SaaS (slug-app), taken from the site's registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SlugApp {
+    /// Where BlueKing runs.
+    pub platform: Platform,
+    /// The image's name at the site.
+    pub image: String,
+    /// The names at the site of images that builds use, by the keys that newer releases have for them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub builders: BTreeMap<String, String>,
+    /// Whether the registry's address has a port, which one release does not understand.
+    pub has_port: bool,
+    /// PaaS's release, where the site file says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
 }
