@@ -211,7 +211,8 @@ fn names_are_answered_and_taken_out_again() -> Result<()> {
     ensure!(cluster.writes().is_empty(), "{:?}", cluster.writes());
     ground.apply().succeed()?;
     ensure!(cluster.writes() == [format!("PUT {COREDNS}")], "{:?}", cluster.writes());
-    ensure!(server.asked() >= 6, "its servers were asked {} times", server.asked());
+    // Three questions with the right answer, after one at least that had the old one.
+    ensure!(server.asked() > 3, "its servers were asked {} times", server.asked());
     let named = cluster.corefile(COREDNS)?;
     ensure!(table_of(&named)["bkrepo.corp"] == ["10.0.0.6".parse::<std::net::IpAddr>()?], "{named}");
     ground.apply().succeed()?.prints("nothing to do")?;
