@@ -81,7 +81,7 @@ impl Job<'_> {
             let (fed, output) = tokio::join!(self.feed(stdin, &taken), read(stdout));
             (child.wait().await, fed, output)
         };
-        let ended = self.in_time(work, &taken).await;
+        let ended = in_time(self.limit, work, &taken).await;
         let abort = complaints.abort_handle();
         if timeout(STRAGGLERS, complaints).await.is_err() {
             abort.abort();
@@ -107,22 +107,6 @@ impl Job<'_> {
         Ok(Answer { status, output, errors })
     }
 
-    /// What comes of the work, unless the node neither ends it nor takes anything of its input for the whole limit.
-    async fn in_time<T>(&self, work: impl Future<Output = T>, taken: &AtomicU64) -> Option<T> {
-        let mut work = std::pin::pin!(work);
-        let mut before = 0;
-        loop {
-            if let Ok(ended) = timeout(self.limit, &mut work).await {
-                return Some(ended);
-            }
-            let now = taken.load(Ordering::Relaxed);
-            if now == before {
-                return None;
-            }
-            before = now;
-        }
-    }
-
     async fn feed(&self, mut pipe: ChildStdin, taken: &AtomicU64) -> std::io::Result<()> {
         pipe.write_all(&self.head).await?;
         match self.input {
@@ -137,6 +121,26 @@ impl Job<'_> {
             }
         }
         pipe.shutdown().await
+    }
+}
+
+/// What comes of the work, unless the node neither ends it nor takes anything of its input for the whole limit.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = T>,
+    taken: &AtomicU64,
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut before = 0;
+    loop {
+        if let Ok(ended) = timeout(limit, &mut work).await {
+            return Some(ended);
+        }
+        let now = taken.load(Ordering::Relaxed);
+        if now == before {
+            return None;
+        }
+        before = now;
     }
 }
 

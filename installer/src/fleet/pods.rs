@@ -14,6 +14,7 @@ mod trouble;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use ferry_model::report::Failed;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{sleep, timeout};
 
-use super::command::{Answer, Input, MOST_OUTPUT, too_slow};
+use super::command::{Answer, Input, MOST_OUTPUT, in_time, too_slow};
 use crate::cluster::{self, Clusters, Ended, Pod, Run};
 use apart::{Apart, GOES_ON, LOST};
 use set::Set;
@@ -36,6 +37,10 @@ pub(crate) use manifest::manifests;
 const TRIES: usize = 3;
 /// Between those.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long one connection may go on. What it does has a shorter limit.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// How long one question for the end of work may take.
+const QUESTION: Duration = Duration::from_secs(60);
 /// Bytes of a file that are read, and sent, at once.
 const PIECE: usize = 32 << 10;
 /// What a container's program is not found with.
@@ -126,10 +131,11 @@ impl OnNode<'_> {
         input: Input<'_>,
         limit: Duration,
     ) -> Result<Answer, Failed> {
+        let taken = AtomicU64::new(0);
         let work = async {
             let mut tries = 1;
             loop {
-                match self.try_once(script, input, limit).await {
+                match self.try_once(script, input, limit, &taken).await {
                     Err(failed) if failed.class == Class::Transient && tries < TRIES => {
                         tries += 1;
                         sleep(PAUSE).await;
@@ -138,7 +144,7 @@ impl OnNode<'_> {
                 }
             }
         };
-        timeout(limit, work).await.unwrap_or_else(|_| Err(too_slow(self.node, limit, "")))
+        in_time(limit, work, &taken).await.unwrap_or_else(|| Err(too_slow(self.node, limit, "")))
     }
 
     /// Runs a script that may restart the container runtime, and so end the pod that it came through.
@@ -153,13 +159,18 @@ impl OnNode<'_> {
         if !started.is_good() {
             return Ok(started);
         }
+        let (ask, taken) = (work.ask_script(), AtomicU64::new(0));
         let ended = timeout(limit, async {
             loop {
-                match self.try_once(&work.ask_script(), Input::Bytes(b""), limit).await {
-                    Ok(answer) if answer.status.code() == Some(GOES_ON) => {}
-                    Ok(answer) => return answer,
+                let question = self.try_once(&ask, Input::Bytes(b""), limit, &taken);
+                match timeout(QUESTION, question).await {
+                    Ok(Ok(answer)) if answer.status.code() == Some(GOES_ON) => {}
+                    Ok(Ok(answer)) => return answer,
                     // It comes back, with the runtime.
-                    Err(_) => sleep(PAUSE).await,
+                    Ok(Err(_)) | Err(_) => {
+                        self.set.forget(self.node);
+                        sleep(PAUSE).await;
+                    }
                 }
             }
         });
@@ -169,13 +180,22 @@ impl OnNode<'_> {
             return Err(Failed::because(Class::Transient, message).hint("run the same command again"));
         }
         // What it leaves is gone with the next start of the node.
-        let _ = self.try_once(&work.forget_script(), Input::Bytes(b""), limit).await;
+        let forget = work.forget_script();
+        let forgotten = self.try_once(&forget, Input::Bytes(b""), limit, &taken);
+        let _ = timeout(QUESTION, forgotten).await;
         Ok(answer)
     }
 
-    async fn try_once(&self, script: &str, input: Input<'_>, limit: Duration) -> Result<Answer, Failed> {
-        let pod = self.set.pod(self.node, self.manner, limit).await?;
-        let ended = self.exec(&pod, script, input, limit).await;
+    async fn try_once(
+        &self,
+        script: &str,
+        input: Input<'_>,
+        limit: Duration,
+        taken: &AtomicU64,
+    ) -> Result<Answer, Failed> {
+        // Why there is none is worth more than that it took too long.
+        let pod = self.set.pod(self.node, self.manner, limit * 3 / 4).await?;
+        let ended = self.exec(&pod, script, input, taken).await;
         if ended.is_err() {
             self.set.forget(self.node);
         }
@@ -192,18 +212,18 @@ impl OnNode<'_> {
         pod: &Pod,
         script: &str,
         input: Input<'_>,
-        limit: Duration,
+        taken: &AtomicU64,
     ) -> Result<Ended, Failed> {
         let (input, size) = match input {
             Input::Bytes(bytes) => (Piece::Bytes(Bytes::copy_from_slice(bytes)), bytes.len() as u64),
-            Input::File(path) => Piece::of(path).await.map_err(|error| {
+            Input::File(path) => Piece::of(path, taken).await.map_err(|error| {
                 Failed::because(Class::Local, format!("{} cannot be read: {error}", path.display()))
             })?,
         };
         let script = within(script, size);
         let command = ["chroot", manifest::ROOT, "/bin/sh", "-c", &script];
         let most = usize::try_from(MOST_OUTPUT).unwrap_or(usize::MAX);
-        pod.run_whole(Run { command: &command, limit }, input, most).await
+        pod.run_whole(Run { command: &command, limit: LONGEST }, input, most).await
     }
 
     fn told(&self, failed: Failed) -> Failed {
@@ -234,25 +254,26 @@ fn within(script: &str, size: u64) -> String {
 }
 
 /// What a script reads, piece by piece: the next is read when the last one is on its way.
-enum Piece {
+enum Piece<'a> {
     Bytes(Bytes),
-    File(tokio::fs::File),
+    /// A file, and how much of it has been sent.
+    File(tokio::fs::File, &'a AtomicU64),
 }
 
-impl Piece {
+impl<'a> Piece<'a> {
     /// A file, and its size.
-    async fn of(path: &Path) -> std::io::Result<(Self, u64)> {
+    async fn of(path: &Path, taken: &'a AtomicU64) -> std::io::Result<(Self, u64)> {
         let file = tokio::fs::File::open(path).await?;
         let size = file.metadata().await?.len();
-        Ok((Self::File(file), size))
+        Ok((Self::File(file, taken), size))
     }
 }
 
-impl cluster::Input for Piece {
+impl cluster::Input for Piece<'_> {
     async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
         match self {
             Self::Bytes(bytes) => bytes.next().await,
-            Self::File(file) => {
+            Self::File(file, taken) => {
                 let mut piece = vec![0; PIECE];
                 let count = file.read(&mut piece).await.map_err(|error| {
                     Failed::because(
@@ -261,6 +282,7 @@ impl cluster::Input for Piece {
                     )
                 })?;
                 piece.truncate(count);
+                taken.fetch_add(count as u64, Ordering::Relaxed);
                 Ok((count > 0).then(|| Bytes::from(piece)))
             }
         }
