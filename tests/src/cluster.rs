@@ -6,6 +6,7 @@
 
 mod answer;
 mod controller;
+mod daemon_set;
 mod defaults;
 mod exec;
 mod fields;
@@ -13,6 +14,7 @@ mod job;
 mod json_patch;
 mod kinds;
 mod logs;
+mod machines;
 mod meddling;
 mod paas;
 mod pull;
@@ -54,6 +56,7 @@ struct Inner {
     store: Mutex<Store>,
     writes: Mutex<Vec<String>>,
     logs: logs::Logs,
+    machines: machines::Machines,
     paas: Paas,
     forbidden: Mutex<Vec<rights::Forbidden>>,
     meddling: meddling::Meddling,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::job;
+use super::daemon_set;
 use super::store::{Key, Store};
 
 /// What becomes of pods.
@@ -38,6 +39,7 @@ pub(super) fn tick(store: &mut Store) {
             }
             "PersistentVolumeClaim" => bind(store, key, object),
             "Deployment" => roll_out(store, &key, object),
+            "DaemonSet" => daemon_set::spread(store, &key, object),
             "Job" => job::run(store, &key, object),
             "Pod" if is_orphan(store, &object) => {
                 store.objects.remove(&key);
@@ -126,7 +128,7 @@ fn new_pod(deployment: &Value, name: &str, hash: &str) -> Value {
         "status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}]}})
 }
 
-fn next(mut pod: Value, fate: &Fate) -> Value {
+pub(super) fn next(mut pod: Value, fate: &Fate) -> Value {
     let container = pod["spec"]["containers"][0]["name"].clone();
     let not_ready = json!({"type": "Ready", "status": "False"});
     pod["status"] = match fate {

@@ -46,11 +46,15 @@ pub(super) fn set_defaults(object: &mut Value, number: u64) {
             default(object, &["metadata", "finalizers"], json!(["kubernetes.io/pvc-protection"]));
             spell_amount(&mut object["spec"]["resources"]["requests"]["storage"]);
         }
-        "Deployment" => {
-            default(object, &["spec", "replicas"], json!(1));
-            default(object, &["spec", "progressDeadlineSeconds"], json!(600));
+        kind @ ("Deployment" | "DaemonSet") => {
+            if kind == "Deployment" {
+                default(object, &["spec", "replicas"], json!(1));
+                default(object, &["spec", "progressDeadlineSeconds"], json!(600));
+                default(object, &["spec", "strategy", "type"], json!("RollingUpdate"));
+            } else {
+                default(object, &["spec", "updateStrategy", "type"], json!("RollingUpdate"));
+            }
             default(object, &["spec", "revisionHistoryLimit"], json!(10));
-            default(object, &["spec", "strategy", "type"], json!("RollingUpdate"));
             let pod = &mut object["spec"]["template"]["spec"];
             default(pod, &["restartPolicy"], json!("Always"));
             default(pod, &["dnsPolicy"], json!("ClusterFirst"));
@@ -94,7 +98,7 @@ pub(super) fn check(kind: &Kind, object: &Value, live: Option<&Value>) -> Result
             }
         }
     }
-    if kind.name == "Deployment" {
+    if matches!(kind.name, "Deployment" | "DaemonSet") {
         let selector = object.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
         let labels = &object["spec"]["template"]["metadata"]["labels"];
         let fits = selector.is_some_and(|selector| {
@@ -112,7 +116,7 @@ pub(super) fn check(kind: &Kind, object: &Value, live: Option<&Value>) -> Result
         }
     }
     let fixed: &[&'static str] = match kind.name {
-        "Deployment" => &["selector"],
+        "Deployment" | "DaemonSet" => &["selector"],
         "Service" => &["clusterIP"],
         "PersistentVolumeClaim" => &["accessModes", "storageClassName", "volumeMode"],
         _ => &[],

@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::Inner;
 use super::answer::{refuse, unescape};
+use super::machines::Machine;
 use super::paas;
 use super::store::Refusal;
 
@@ -68,15 +69,17 @@ pub(super) fn upgrade(inner: &Arc<Inner>, mut request: Request<Body>) -> Respons
     let Some(answer) = switch(request.headers()) else {
         return refuse(&Refusal::new(400, "BadRequest", "unable to upgrade: not a websocket"));
     };
-    let command =
+    let command: Vec<String> =
         pairs.iter().filter(|(name, _)| *name == "command").map(|(_, value)| value.clone()).collect();
-    let (inner, name) = (Arc::clone(inner), name.to_owned());
+    let machine = inner.machines.of(&pod, &command);
+    let asked = Asked { pod: name.to_owned(), command, machine };
+    let inner = Arc::clone(inner);
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         if let Ok(upgraded) = upgraded.await {
             let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
             // A client that goes away is no trouble of the server's.
-            let _ = talk(inner, name, command, socket).await;
+            let _ = talk(inner, asked, socket).await;
         }
     });
     answer
@@ -101,12 +104,15 @@ fn switch(headers: &HeaderMap) -> Option<Response<Body>> {
     answer.body(Body::empty()).ok()
 }
 
-async fn talk<S>(
-    inner: Arc<Inner>,
+/// A command that is asked for.
+struct Asked {
     pod: String,
     command: Vec<String>,
-    mut socket: WebSocketStream<S>,
-) -> Result<()>
+    /// What runs it, where the pod is a machine's.
+    machine: Option<Machine>,
+}
+
+async fn talk<S>(inner: Arc<Inner>, asked: Asked, mut socket: WebSocketStream<S>) -> Result<()>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -114,8 +120,14 @@ where
         socket.send(Message::binary(vec![channel])).await?;
     }
     let (sender, receiver) = mpsc::channel::<Bytes>();
+    let Asked { pod, command, machine } = asked;
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let mut left = machine.as_ref().and_then(|machine| machine.cut);
     let mut running = match words.as_slice() {
+        _ if machine.is_some() => {
+            let child = machine.map(|machine| machine.command(&command));
+            tokio::task::spawn_blocking(move || child.and_then(|child| run(child, receiver).ok()))
+        }
         ["python", "manage.py", arguments @ ..] => {
             let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
             let inner = Arc::clone(&inner);
@@ -138,12 +150,18 @@ where
     };
     let mut sender = Some(sender);
     let ended = loop {
+        if left == Some(0) {
+            // It breaks here; what runs goes on.
+            return Ok(());
+        }
         tokio::select! {
             message = socket.next() => match message {
                 Some(Ok(Message::Binary(message))) if message.first() == Some(&STDIN) => {
+                    let message = message.slice(1..);
+                    left = left.map(|left| left.saturating_sub(message.len()));
                     if let Some(sender) = &sender {
                         // What has ended reads no more.
-                        let _ = sender.send(message.slice(1..));
+                        let _ = sender.send(message);
                     }
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {
@@ -179,6 +197,24 @@ where
     Ok(())
 }
 
+/// Runs a command to its end.
+fn run(mut command: Command, input: mpsc::Receiver<Bytes>) -> Result<Ended> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take();
+    std::thread::spawn(move || {
+        while let (Ok(bytes), Some(pipe)) = (input.recv(), &mut stdin) {
+            if pipe.write_all(&bytes).is_err() {
+                return;
+            }
+        }
+    });
+    let output = child.wait_with_output()?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let code = output.status.code().unwrap_or(137);
+    Ok(Ended { code, stdout: text(output.stdout), stderr: text(output.stderr) })
+}
+
 /// A program `python` that hands its arguments to this process, and says what it is told.
 const PYTHON: &str = r#"#!/bin/sh
 call=$(mktemp -d "$FERRY_CALLS/XXXXXX")
@@ -208,28 +244,14 @@ impl Shell {
         fs::write(&python, PYTHON)?;
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755))?;
         let path = std::env::var("PATH").unwrap_or_default();
-        let mut child = Command::new(&command[0])
+        let mut child = Command::new(&command[0]);
+        child
             .args(&command[1..])
             .current_dir(&self.root)
             .env("PATH", format!("{}:{path}", programs.display()))
             .env("TMPDIR", scratch)
-            .env("FERRY_CALLS", &self.calls)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut stdin = child.stdin.take();
-        std::thread::spawn(move || {
-            while let (Ok(bytes), Some(pipe)) = (input.recv(), &mut stdin) {
-                if pipe.write_all(&bytes).is_err() {
-                    return;
-                }
-            }
-        });
-        let output = child.wait_with_output()?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let code = output.status.code().unwrap_or(137);
-        Ok(Ended { code, stdout: text(output.stdout), stderr: text(output.stderr) })
+            .env("FERRY_CALLS", &self.calls);
+        run(child, input)
     }
 
     /// Answers calls of `python`, until it is no longer needed.

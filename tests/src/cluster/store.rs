@@ -1,6 +1,6 @@
 //! The objects, and what can be done to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -35,6 +35,10 @@ impl Refusal {
 pub(super) struct Store {
     pub(super) objects: BTreeMap<Key, Value>,
     pub(super) fate: Fate,
+    /// What becomes of pods on these nodes.
+    pub(super) fates: BTreeMap<String, Fate>,
+    /// Nodes that have had a pod of a DaemonSet.
+    pub(super) daemon_nodes: BTreeSet<String>,
     /// When each generation of a Deployment was first seen.
     pub(super) seen: BTreeMap<(String, u64), Instant>,
     counter: u64,

@@ -32,8 +32,25 @@ exec "$@"
 /// Addresses that one sshd listens at; it takes no more.
 const EACH: usize = 16;
 /// What a node has of this host's programs, so that no runtime is found there.
-const PROGRAMS: [&str; 13] =
-    ["sh", "cat", "mkdir", "mv", "rm", "chmod", "wc", "uname", "sha256sum", "sleep", "ls", "find", "true"];
+const PROGRAMS: [&str; 15] = [
+    "sh",
+    "cat",
+    "mkdir",
+    "mv",
+    "rm",
+    "chmod",
+    "wc",
+    "uname",
+    "sha256sum",
+    "sleep",
+    "ls",
+    "find",
+    "true",
+    "head",
+    "rmdir",
+];
+/// What the image of a node's pod has of them.
+const IMAGE: [&str; 3] = ["sh", "sleep", "chroot"];
 
 /// What sshd runs for whatever was asked, as `$1`'s node: the address that was reached. `trouble` may end it.
 const SESSION: &str = r#"#!/bin/sh
@@ -49,6 +66,22 @@ mount -t tmpfs tmpfs "$node/root/usr/lib/systemd" && mount -t tmpfs tmpfs "$node
 if [ -f "$node/full" ]; then mount -t tmpfs -o size=64k tmpfs "$node/root/var/lib/ferry"
 else mount --bind "$fleet/bin" "$node/root/var/lib/ferry/bin"; fi || exit 70
 PATH=/usr/bin exec /usr/sbin/chroot "$node/root" /usr/bin/sh -c "$SSH_ORIGINAL_COMMAND"'
+"#;
+
+/// What runs a command in the pod of a node: `$1`'s node `$2`. The pod has the node's root in a folder, and little else.
+const POD: &str = r#"#!/bin/sh
+export fleet=$1 node=$1/nodes/$2
+shift 2
+for last; do :; done
+printf '%s\n' "$last" >>"$node/log"
+[ ! -f "$node/trouble" ] || . "$node/trouble"
+exec unshare --mount sh -c '
+mount --make-rprivate / && mount --rbind "$fleet/usr" "$node/root/usr" && mount --bind /proc "$node/root/proc" &&
+mount --bind /dev "$node/root/dev" && mount --bind /lib "$node/root/usr/lib" && mount --bind /lib64 "$node/root/usr/lib64" || exit 70
+mount -t tmpfs tmpfs "$node/root/usr/lib/systemd" && mount -t tmpfs tmpfs "$node/root/usr/lib/docker" 2>/dev/null
+mount --bind "$fleet/bin" "$node/root/var/lib/ferry/bin" && mount --rbind "$node/root" "$fleet/image/host" &&
+mount --bind /lib "$fleet/image/lib" && mount --bind /lib64 "$fleet/image/lib64" || exit 70
+PATH=/bin exec /usr/sbin/chroot "$fleet/image" "$@"' sh "$@"
 "#;
 
 /// Nodes on loopback. All keep the programs that are copied there in one folder: this host's disk is not that of many.
@@ -76,7 +109,9 @@ impl LoopbackFleet {
         }
         fs::create_dir(path.join("bin"))?;
         write_program(&path.join("session"), SESSION)?;
+        write_program(&path.join("pod"), POD)?;
         lay_out_programs(&path.join("usr"))?;
+        lay_out_image(&path.join("image"))?;
         let network = 64 + u8::try_from(std::process::id() % 128)?;
         let address = |index: usize| -> Result<Ipv4Addr> {
             Ok(Ipv4Addr::new(127, network, u8::try_from(index / 250)?, u8::try_from(index % 250 + 1)?))
@@ -169,6 +204,12 @@ impl LoopbackFleet {
         if full { Ok(fs::write(mark, "")?) } else { Ok(fs::remove_file(mark)?) }
     }
 
+    /// What runs a command in the pod of a node: a program, and its first arguments.
+    pub fn pod(&self, index: usize) -> (PathBuf, [String; 2]) {
+        let folder = self.folder.path();
+        (folder.join("pod"), [folder.display().to_string(), self.addresses[index].to_string()])
+    }
+
     /// How many there are.
     #[expect(clippy::len_without_is_empty, reason = "there is no fleet without nodes")]
     pub fn len(&self) -> usize {
@@ -203,11 +244,24 @@ fn lay_out_programs(usr: &Path) -> Result<()> {
         fs::create_dir_all(usr.join(name))?;
     }
     for name in PROGRAMS {
-        let from = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(name));
-        let from = from.iter().find(|path| path.exists()).with_context(|| format!("there is no {name}"))?;
-        fs::copy(from, usr.join("bin").join(name))?;
+        copy_program(name, &usr.join("bin"))?;
     }
     write_program(&usr.join("bin/sudo"), SUDO)
+}
+
+fn copy_program(name: &str, to: &Path) -> Result<()> {
+    let from = ["/usr/bin", "/bin", "/usr/sbin"].map(|folder| Path::new(folder).join(name));
+    let from = from.iter().find(|path| path.exists()).with_context(|| format!("there is no {name}"))?;
+    fs::copy(from, to.join(name))?;
+    Ok(())
+}
+
+/// The file system of the pods' image.
+fn lay_out_image(image: &Path) -> Result<()> {
+    for name in ["bin", "lib", "lib64", "host"] {
+        fs::create_dir_all(image.join(name))?;
+    }
+    IMAGE.iter().try_for_each(|name| copy_program(name, &image.join("bin")))
 }
 
 /// A containerd that looks for its registries in a folder, and takes up what is there by itself.

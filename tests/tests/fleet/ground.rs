@@ -50,6 +50,16 @@ impl Ground {
         self.sample.workspace.write("site.yaml", text).map(drop)
     }
 
+    /// A site with these sections, whose nodes pull from the registry as well.
+    pub(crate) fn write_site_of(&self, sections: &str) -> Result<()> {
+        let text = format!(
+            "apiVersion: ferry/v1\nkind: Site\nname: dc1\nlimits: {{steps: 20}}\n{sections}  \
+             registries: [{{address: '{}', plainHttp: true, mirrors: [docker.io]}}]\n",
+            self.registry.host()
+        );
+        self.sample.workspace.write("site.yaml", text).map(drop)
+    }
+
     pub(crate) fn installer(&self, arguments: &[&str]) -> Program {
         Program::new(&self.program)
             .within(self.sample.workspace.path(""))

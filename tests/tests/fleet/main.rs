@@ -7,6 +7,7 @@ mod machines;
 mod many;
 mod mixed;
 mod one_real;
+mod pods;
 
 use anyhow::{Result, ensure};
 use ferry_tests::parts::{self, LoopbackFleet};
