@@ -349,7 +349,7 @@ fn workloads(ground: &Ground, namespace: &str) -> Vec<Value> {
         {"name": "main", "image": web, "args": ["--verbose", format!("--sidecar-image={app}")],
             "env": [{"name": "MODE", "value": "fast"}, {"name": "SLUG_IMAGE", "value": multi}]}]),
     );
-    web_deployment["spec"]["template"]["spec"]["initContainers"] = one(&app);
+    web_deployment["spec"]["template"]["spec"]["initContainers"] = json!([{"name": "first", "image": app}]);
     let marked = |name: &str, labels: Value, annotations: Value| {
         let mut deployment = make("Deployment", name, &one(&app));
         deployment["metadata"]["labels"] = labels;
@@ -423,7 +423,7 @@ fn change_what_may_be_changed(cluster: &impl Peer, ground: &Ground, namespace_na
     let paths: Vec<&str> = told(&found, "Deployment", "web").iter().map(|told| told.path.as_str()).collect();
     let place = |rest: &str| format!("spec.template.spec.{rest}");
     let expected = [
-        "initContainers[main].image",
+        "initContainers[first].image",
         "containers[main].image",
         "containers[main].args[1]",
         "containers[main].env[SLUG_IMAGE].value",
@@ -480,8 +480,7 @@ fn a_real_api_server_is_treated_the_same() -> Result<()> {
     let Some(server) = ApiServer::start()? else { return Ok(()) };
     let ground = Ground::new(704, |_| server.kubeconfig())?;
     change_what_may_be_changed(&server, &ground, "ferry-test-live")?;
-    // Kubernetes 1.21 and later have them elsewhere than the API server of the tests.
-    let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "ferry-test-live"},
+    let cron = json!({"apiVersion": "batch/v1beta1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "ferry-test-live"},
         "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never",
             "containers": one(&ground.world("team/app:1.0"))}}}}}});
     server.apply_as("kubectl", &cron)?;
@@ -701,8 +700,11 @@ fn the_command_line_says_and_exits_the_same() -> Result<()> {
         "{parsed}"
     );
 
-    cluster.apply_as("kubectl", &workload("Deployment", "shop", "web", &one(&image)))?;
-    let list = ["rewrite", "--cluster", "--site", "site.yaml", "--bundle", "bundle", "--selector", "app!=x"];
+    let mut web = workload("Deployment", "shop", "web", &one(&image));
+    web["metadata"]["labels"] = json!({"tier": "front"});
+    cluster.apply_as("kubectl", &web)?;
+    let list =
+        ["rewrite", "--cluster", "--site", "site.yaml", "--bundle", "bundle", "--selector", "tier=front"];
     let shown = workspace.installer().args(list).run()?;
     ensure!(shown.code == Some(1) && shown.stdout.contains("--apply"), "{shown:?}");
     workspace.installer().args(list).args(["--namespace", "shop", "--apply"]).run()?;

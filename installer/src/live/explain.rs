@@ -240,10 +240,15 @@ impl Explainer<'_> {
                 "it names no registry, and the runtime does not guess one".to_owned(),
                 vec!["write the registry into the name".to_owned()],
             ),
-            _ => (
-                "the runtime says why in words that are not known here".to_owned(),
-                vec![self.describe(group)],
-            ),
+            _ => {
+                let is_told = group.pulls.iter().any(|pull| !is_back_off(&pull.said));
+                let why = if is_told {
+                    "the runtime says why in words that are not known here"
+                } else {
+                    "no event says why any more; the next try leaves another"
+                };
+                (why.to_owned(), vec![self.describe(group)])
+            }
         };
         Explanation { why, fix }
     }
@@ -325,6 +330,11 @@ impl Explainer<'_> {
         let pull = group.pulls[0];
         format!("{} -n {} describe pod {}", self.kubectl, pull.namespace, pull.pod)
     }
+}
+
+/// Whether nothing is said but that it is tried again later.
+fn is_back_off(said: &str) -> bool {
+    said.is_empty() || (said.starts_with("Back-off pulling image") && !said.contains("\": "))
 }
 
 fn no_name(image: &str) -> Explanation {

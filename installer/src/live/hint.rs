@@ -81,7 +81,9 @@ impl<'a> Hints<'a> {
                 for version in ["helm.toolkit.fluxcd.io/v2", "helm.toolkit.fluxcd.io/v2beta1"] {
                     if let Some(object) = self.object(version, kind, namespace, name).await {
                         set = settings(&object["spec"]["values"], None, renaming);
-                        set.iter_mut().for_each(|setting| setting.path.insert_str(0, "spec.values."));
+                        for setting in &mut set {
+                            setting.path.insert_str(0, "spec.values.");
+                        }
                         break;
                     }
                 }

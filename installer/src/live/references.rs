@@ -286,7 +286,7 @@ fn immutable(told: &LiveReference) -> Option<String> {
 /// Nothing is let name what the registry does not have.
 async fn see_whether_pushed(context: &Context, names: &Names, finds: &mut [Find]) {
     let targets: BTreeSet<(String, String)> =
-        finds.iter().filter_map(|find| key(find.target.as_ref()?)).collect();
+        finds.iter().filter_map(|find| find.target.as_ref().map(key)).collect();
     let presences: BTreeMap<(String, String), Presence> = stream::iter(targets)
         .map(|(repository, reference)| async move {
             let presence = names.presence(context, &repository, &reference).await;
@@ -296,7 +296,7 @@ async fn see_whether_pushed(context: &Context, names: &Names, finds: &mut [Find]
         .collect()
         .await;
     for find in finds {
-        let Some(presence) = find.target.as_ref().and_then(key).and_then(|key| presences.get(&key)) else {
+        let Some(presence) = find.target.as_ref().map(key).and_then(|key| presences.get(&key)) else {
             continue;
         };
         let why = match presence {
@@ -311,9 +311,8 @@ async fn see_whether_pushed(context: &Context, names: &Names, finds: &mut [Find]
     }
 }
 
-fn key(target: &AtSite) -> Option<(String, String)> {
-    let asked_by = reference(target.tag.as_deref(), target.digest);
-    Some((target.repository.clone(), asked_by))
+fn key(target: &AtSite) -> (String, String) {
+    (target.repository.clone(), reference(target.tag.as_deref(), target.digest))
 }
 
 /// For what the bundle has and nobody may change here.
