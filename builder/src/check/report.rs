@@ -191,7 +191,10 @@ fn judge_one(
             let reason = "the spec has it as `required: false`, and it could not be had".to_owned();
             (open.max(State::Optional), None, None, silence.or(Some(reason)))
         }
-        Holding::Missing => (open, None, Some(line), silence),
+        Holding::Missing if is_pinned => (open, None, Some(line), silence),
+        Holding::Missing => {
+            (open, None, None, silence.or_else(|| Some("its tag is said elsewhere".to_owned())))
+        }
     };
     let reason = reason.filter(|_| state != State::Held);
     CheckedImage {
@@ -209,12 +212,20 @@ fn silences(rule: &Ignore, mention: &Mention) -> bool {
     let full = image.to_string();
     let short = full.strip_prefix("docker.io/").unwrap_or(&full);
     let shortest = short.strip_prefix("library/").unwrap_or(short);
-    let names = [image.raw(), &full, short, shortest];
+    // A name without a tag is all of its tags.
+    let names = [image.raw(), &full, short, shortest, &image.name(), image.repository(), untagged(shortest)];
     names.iter().any(|name| rule.image.matches(name))
         && rule
             .place
             .as_ref()
             .is_none_or(|pattern| pattern.matches(&place.source) || pattern.matches(&place.name()))
+}
+
+/// A name without its tag and its digest.
+fn untagged(name: &str) -> &str {
+    let name = name.split('@').next().unwrap_or(name);
+    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    name[last..].find(':').map_or(name, |colon| &name[..last + colon])
 }
 
 /// The most places that are shown of one image.
@@ -281,10 +292,10 @@ impl Report {
         };
         writeln!(
             f,
-            "{} images are named by {} charts{rendered} and {} files: {} carried, {}",
-            self.images.len(),
-            self.charts.len(),
-            self.files,
+            "{} named by {}{rendered} and {}: {} carried, {}",
+            counted(self.images.len(), "image"),
+            counted(self.charts.len(), "chart"),
+            counted(self.files, "other file"),
             count(State::Held),
             counts.join(", ")
         )
@@ -304,6 +315,10 @@ fn write_image(f: &mut fmt::Formatter<'_>, word: &str, image: &CheckedImage) -> 
         0 => Ok(()),
         more => writeln!(f, "          and {more} more"),
     }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `charts/bk-monitor-3.7.0/templates/web.yaml:12`.

@@ -213,7 +213,8 @@ fn text(report: &Report, args: &Args, kind: Kind) -> String {
     }
     let place = first.places.first().map(|place| place.source.clone()).unwrap_or_default();
     if kind == Kind::Spec && !args.fix {
-        text.push_str(&format!("Add them: ferry-builder check {subject} --fix\n"));
+        let paths: String = args.paths.iter().map(|path| format!(" {}", path.display())).collect();
+        text.push_str(&format!("Add them: ferry-builder check {subject}{paths} --fix\n"));
     }
     text.push_str(&format!(
         "Silence a false alarm, in the spec:\n  check:\n    ignore:\n      - {{image: \"{}\", in: \"{place}*\", reason: \"…\"}}\n",
