@@ -87,7 +87,7 @@ async fn look_and_apply(
         return Ok(Applied::Run(Box::new(report::write(&run)?), run));
     }
     // What has been set up before can be looked at in the same way. A reviewed plan was made by looking without.
-    if reviewed.is_none() && context.previous.is_any(context)? {
+    if reviewed.is_none() && has_passing_pods(context) && context.previous.is_any(context)? {
         context.fleet.begin();
     }
     let observed = observe(context, &desire.resources).await;
@@ -123,6 +123,11 @@ fn waits_since(state: &Path) -> Result<Vec<(String, String)>, Error> {
         }
     }
     Ok(Vec::new())
+}
+
+/// Whether nodes are reached through pods that are there for the time of the work alone. Those that stay are steps of the plan.
+fn has_passing_pods(context: &Context) -> bool {
+    context.site.site.nodes.daemon_set.as_ref().is_some_and(|daemon_set| !daemon_set.keep)
 }
 
 /// Removes what was made on nodes to reach them.
@@ -167,7 +172,7 @@ async fn unfinished(
         && plan.identity == identity(context)?
         && reviewed.is_none_or(|reviewed| *reviewed == plan);
     // What it has begun must be seen.
-    if !progress.steps.is_empty() {
+    if has_passing_pods(context) && !progress.steps.is_empty() {
         context.fleet.begin();
     }
     let observed = observe(context, &desire.resources).await;

@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// All nodes wait for one list of their pods. The longer it takes, the longer it is good for.
 const SHARE: u32 = 4;
 
+/// The image of a DaemonSet's pods.
+const IMAGE: &str = "/spec/template/spec/containers/0/image";
+
 /// The pods of one DaemonSet.
 #[derive(Debug)]
 pub(super) struct Set {
@@ -142,7 +145,12 @@ impl Set {
         }
         match (&live, manner) {
             (None, Manner::Look) => return Err(trouble::absent(&self.pods)),
-            (Some(_), Manner::Look) => {}
+            (Some(live), Manner::Look) => match live.pointer(IMAGE).and_then(Value::as_str) {
+                Some(image) if image != self.pods.image => {
+                    return Err(trouble::other(&self.pods, image));
+                }
+                _ => {}
+            },
             // The plan sees to those that stay.
             (Some(_), Manner::Work) if self.pods.keep => {}
             (live, Manner::Work) => {

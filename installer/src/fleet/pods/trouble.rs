@@ -21,6 +21,15 @@ pub(super) fn absent(pods: &NodePods) -> Failed {
         .hint("`nodes: {daemonSet: {keep: true}}` leaves the pods there for later looks")
 }
 
+/// The pods that are there are not those that shall be.
+pub(super) fn other(pods: &NodePods, image: &str) -> Failed {
+    let (namespace, name, wanted) = (&pods.namespace, &pods.name, &pods.image);
+    let message = format!(
+        "nodes are reached through pods, and those of DaemonSet {namespace}/{name} have image {image}: `apply` gives them {wanted}"
+    );
+    Failed::because(Class::NotFound, message)
+}
+
 /// Why this node has none that is ready.
 pub(super) async fn explain(set: &Set, node: &Host, own: &[Value]) -> Failed {
     let mut said = troubles_of(own).join("; ");
