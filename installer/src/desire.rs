@@ -20,7 +20,7 @@ pub(crate) use facts::ingress;
 pub use facts::{Facts, GivenCertificate, GivenFile, ImageFile};
 pub use manifests::{Secrets, manifests};
 pub use naming::Naming;
-pub(crate) use nodes::virtual_settings;
+pub(crate) use nodes::{reach_before, virtual_settings};
 
 use crate::Error;
 use crate::site::SiteFile;

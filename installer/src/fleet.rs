@@ -29,9 +29,10 @@ use std::time::Duration;
 
 use ferry_model::failure::Class;
 use ferry_model::host::Host;
-use ferry_model::node::{NodeDesired, NodeReport};
+use ferry_model::node::NodeReport;
 use ferry_model::plan::Reach;
 use ferry_model::report::Failed;
+use serde::Serialize;
 
 pub use members::{Listed, Member, members};
 
@@ -58,6 +59,8 @@ pub(crate) enum Work {
     Check,
     /// Become as it was.
     Undo,
+    /// Say how it is, before anything is changed.
+    Preflight,
 }
 
 impl Work {
@@ -67,6 +70,7 @@ impl Work {
             Self::Apply => &["node", "apply", "--output", "json"],
             Self::Check => &["node", "check", "--output", "json"],
             Self::Undo => &["node", "undo", "--output", "json"],
+            Self::Preflight => &["node", "preflight", "--output", "json"],
         }
     }
 }
@@ -121,10 +125,10 @@ impl Fleet {
         means: Means<'_>,
         target: Target<'_>,
         work: Work,
-        desired: &NodeDesired,
+        asked: &impl Serialize,
     ) -> Result<NodeReport, Failed> {
         let program = self.program.get_or_try_init(OwnProgram::find).await?;
-        let input = serde_json::to_vec(desired).expect("it has only strings, numbers and lists");
+        let input = serde_json::to_vec(asked).expect("it has only strings, numbers and lists");
         let transport = Transport::to(target, means, &self.connections, &self.pods).await?;
         let answer = self.start(&transport, target, Asked { work, input: &input, program }).await?;
         // It says what went wrong in its report, whatever it ends with.
@@ -146,9 +150,12 @@ impl Fleet {
         asked: Asked<'_>,
     ) -> Result<Answer, Failed> {
         let Asked { work, input, program } = asked;
-        let limit = if work == Work::Look { target.limit.min(LOOK) } else { target.limit };
+        let limit =
+            if matches!(work, Work::Look | Work::Preflight) { target.limit.min(LOOK) } else { target.limit };
         let start = async |script: &str| match work {
-            Work::Look | Work::Check => transport.run(script, Input::Bytes(input), limit).await,
+            Work::Look | Work::Check | Work::Preflight => {
+                transport.run(script, Input::Bytes(input), limit).await
+            }
             Work::Apply | Work::Undo => transport.run_once(script, input, limit).await,
         };
         if transport.is_here() {

@@ -12,7 +12,7 @@ mod cases;
 pub mod check;
 pub mod containerd;
 pub mod crio;
-mod dcos;
+pub mod dcos;
 mod diff;
 pub mod docker;
 pub mod edit;

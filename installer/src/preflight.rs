@@ -6,6 +6,7 @@
 //! 2. Pure functions hold them against what this bundle needs: `storage`, `here`, `registry`, `bkrepo`, and, for
 //!    BlueKing, its deployment guide ([`check_host`]).
 //! 3. Each gives [`Check`]s by the names of [`CHECKS`]. "Could not check" is not "passed": see [`blocking`].
+//! 4. Nodes are looked at by the program itself on each ([`preflight_nodes`], [`look_at_this_node`]), many at once.
 //!
 //! Nothing is changed. What is tried, an upload into the registry and one into bkrepo, is taken back.
 
@@ -18,6 +19,8 @@ mod host;
 mod limits;
 mod machine;
 mod needs;
+mod nodes;
+mod on_node;
 mod probe;
 mod registry;
 mod report;
@@ -42,6 +45,8 @@ pub use catalogue::{CHECKS, Kind, find};
 pub use host::{HostFacts, Known, SeLinux, Version, Zone, gather_host, gather_storage};
 pub use machine::{FileSystem, Machine, Ran, ThisMachine};
 pub use needs::{needs, registry_space};
+pub use nodes::{NodeChecks, preflight_nodes, room};
+pub use on_node::look_at_this_node;
 pub use report::{PreflightReport, blocking, list_text};
 pub use request::{bkrepo_login, login, repositories, skipped};
 

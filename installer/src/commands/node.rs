@@ -2,8 +2,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use ferry_model::failure::{Class, ExitCode};
-use ferry_model::node::NodeDesired;
 use ferry_model::report::Failed;
+use serde::de::DeserializeOwned;
 
 use super::{Global, block_on};
 use crate::Error;
@@ -12,6 +12,7 @@ use crate::node::apply::{apply_node, plan_node};
 use crate::node::check::check_node;
 use crate::node::report::{self, Tense};
 use crate::node::undo::undo_node;
+use crate::preflight::look_at_this_node;
 
 /// Make this node resolve, trust and mirror registries; prove it; take it back
 ///
@@ -45,6 +46,11 @@ enum Command {
     },
     /// Make it as it was before
     Undo,
+    /// Say how it is before anything is changed: runtimes, room, and what BlueKing asks of hosts
+    Preflight {
+        #[command(flatten)]
+        input: Input,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +62,7 @@ struct Input {
 
 impl Input {
     /// The command line may be seen by others; what comes this way is not.
-    fn read(&self) -> Result<NodeDesired, Error> {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let text = if self.input == Path::new("-") {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).map_err(Error::io("reading", "standard input"))?;
@@ -86,6 +92,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             block_on(async { Ok(check_node(&root, &desired).await) })?
         }
         Command::Undo => undo_node(&root),
+        Command::Preflight { input } => {
+            let wanted = input.read()?;
+            block_on(async { Ok(look_at_this_node(&root, &wanted).await) })?
+        }
     };
     global.output.print(&done, || report::text(&done, tense));
     Ok(if report::is_good(&done) { ExitCode::Done } else { ExitCode::Failed })

@@ -4,18 +4,23 @@ use clap::builder::PossibleValuesParser;
 use ferry_bundle::Bundle;
 use ferry_bundle::cli::TrustArgs;
 use ferry_model::catalog::Catalog;
+use ferry_model::event::Events;
 use ferry_model::failure::ExitCode;
+use ferry_model::node::NodePreflight;
 use ferry_model::plan::Space;
 
+use super::site::is_for_blueking;
 use super::{Global, PROGRAM, block_on};
 use crate::Error;
+use crate::context::Context;
+use crate::fleet::members;
 use crate::preflight::{
-    CHECKS, PreflightReport, Profile, Request, Role, bkrepo_login, list_text, login, needs, preflight,
-    registry_space, repositories, skipped,
+    CHECKS, NodeChecks, PreflightReport, Profile, Request, Role, bkrepo_login, list_text, login, needs,
+    preflight, preflight_nodes, registry_space, repositories, room, skipped,
 };
 use crate::site::SiteFile;
 
-/// Check disks, ports, names, the registry and this machine before anything is changed
+/// Check disks, ports, names, the registry, this machine and the site's nodes before anything is changed
 ///
 /// What could not be checked is not passed. Nothing is changed; an upload into the registry is begun and taken back.
 #[derive(Debug, clap::Args)]
@@ -83,11 +88,39 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             skip: skipped(&args.skip),
             events: &events,
         };
-        Ok(PreflightReport::new(preflight(&request).await))
+        let nodes = match &site {
+            Some(site) => look_at_nodes(args, &bundle, site, global, &events).await,
+            None => Vec::new(),
+        };
+        Ok(PreflightReport::new(preflight(&request).await).with_nodes(nodes))
     })?;
     drop(guard);
     global.output.print(&report, || report.text());
     Ok(report.objection().map_or(ExitCode::Done, |objection| global.output.failure(&objection, PROGRAM)))
+}
+
+/// The program looks at each node of the site as it does at this machine.
+async fn look_at_nodes(
+    args: &Args,
+    bundle: &Bundle,
+    site: &SiteFile,
+    global: &Global,
+    events: &Events,
+) -> Vec<NodeChecks> {
+    let nodes = &site.site.nodes;
+    if nodes.hosts.is_empty() && !nodes.are_found_elsewhere() {
+        return Vec::new();
+    }
+    let context = Context::new(site.clone(), None, global.network.options(), events.clone());
+    let wanted = NodePreflight {
+        blueking: args.profile == Profile::Blueking || is_for_blueking(site),
+        room: room(bundle.catalog()),
+        skip: args.skip.clone(),
+    };
+    match members(&context).await {
+        Ok(listed) => preflight_nodes(&context, &listed.machines, &wanted).await,
+        Err(failed) => vec![NodeChecks::unlisted(&failed)],
+    }
 }
 
 fn space(args: &Args, catalog: &Catalog, site: Option<&SiteFile>) -> Vec<Space> {

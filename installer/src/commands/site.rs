@@ -1,17 +1,21 @@
 //! The flags that every command about a site has.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use ferry_bundle::Bundle;
 use ferry_model::event::Events;
-use ferry_model::plan::{Desired, Plan, Step};
+use ferry_model::node::NodePreflight;
+use ferry_model::plan::{Desired, Plan, State, Step};
 use ferry_model::report::{Check, Finding, Severity};
 
 use super::Global;
 use crate::Error;
 use crate::context::Context;
+use crate::fleet::members;
 use crate::preflight::{
-    CHECKS, Profile, Request, Role, bkrepo_login, login, needs, preflight, repositories, skipped,
+    CHECKS, NodeChecks, Profile, Request, Role, bkrepo_login, login, needs, preflight, preflight_nodes,
+    repositories, room, skipped,
 };
 use crate::site::SiteFile;
 
@@ -47,7 +51,13 @@ pub(super) fn refuse_incomplete(bundle: &Bundle, allowed: bool) -> Result<(), Er
     }
 }
 
-/// The preflight before a change. BlueKing's requirements of hosts are listed in the report; they do not hold up a registry.
+/// Whether the site is BlueKing's, whose guide asks something of hosts.
+pub(super) fn is_for_blueking(site: &SiteFile) -> bool {
+    site.site.bkrepo.is_some() || site.site.blueking.is_some()
+}
+
+/// The preflight before a change. BlueKing's requirements of hosts are listed in the report; they do not hold up a registry, and a
+/// node holds up no other: those have limits of their own.
 pub(super) async fn look_before(
     context: &Context,
     global: &Global,
@@ -85,9 +95,11 @@ pub(super) async fn look_before(
         skip,
         events: &context.events,
     };
-    let checks = preflight(&request).await;
+    let mut checks = preflight(&request).await;
+    let nodes = look_at_nodes(context, plan, &request.skip).await;
+    checks.extend(nodes.into_iter().flat_map(|node| node.checks).filter(is_worth_a_line));
     let bad = |check: &&Check| {
-        let is_hosts = check.name.starts_with("host-");
+        let is_hosts = check.name.starts_with("host-") || check.name.starts_with("node-");
         check.severity == Severity::Required && check.finding != Finding::Passed && !is_hosts
     };
     let blocking: Vec<&Check> = checks.iter().filter(bad).collect();
@@ -99,4 +111,35 @@ pub(super) async fn look_before(
         checks: blocking.iter().map(shown).collect(),
         remedies: blocking.iter().map(|check| check.remedy.clone()).collect(),
     })
+}
+
+/// Nodes that will be set up. The look before the plan has tried all: those that gave no answer are not waited for again.
+async fn look_at_nodes(context: &Context, plan: &Plan, skip: &BTreeSet<&'static str>) -> Vec<NodeChecks> {
+    let (mut names, mut unknown) = (BTreeSet::new(), Vec::new());
+    for step in &plan.steps {
+        let Desired::NodeSetup(setup) = &step.resource.desired else { continue };
+        match &step.before {
+            State::Unknown { reason } => unknown.push(NodeChecks::unknown(setup.node.as_str(), reason)),
+            _ => drop(names.insert(&setup.node)),
+        }
+    }
+    if names.is_empty() {
+        return unknown;
+    }
+    // The plan was made from this list a moment ago.
+    let mut nodes = members(context).await.unwrap_or_default().machines;
+    nodes.retain(|node| names.contains(&node.name));
+    let wanted = NodePreflight {
+        blueking: is_for_blueking(&context.site),
+        room: context.bundle().map_or(0, |bundle| room(bundle.catalog())),
+        skip: skip.iter().map(|&name| name.to_owned()).collect(),
+    };
+    let mut checks = preflight_nodes(context, &nodes, &wanted).await;
+    checks.extend(unknown);
+    checks
+}
+
+/// Of what has passed on hundreds of nodes, that they were reached is enough.
+fn is_worth_a_line(check: &Check) -> bool {
+    check.finding != Finding::Passed || check.name == "node-reach"
 }

@@ -1,7 +1,7 @@
 //! What nodes shall be like, from the site's registry, BlueKing's names and what the site file says of nodes.
 
-mod dcos;
 mod pods;
+mod dcos;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -277,6 +277,11 @@ fn smallest<'a>(catalog: &'a Catalog, facts: &Facts) -> Option<&'a Image> {
 fn wave(configure: &Configure, index: usize) -> u32 {
     let behind = index.checked_sub(configure.canary);
     behind.map_or(0, |behind| u32::try_from(1 + behind / configure.wave).unwrap_or(u32::MAX))
+}
+
+/// How a node is reached before anything is made for that; not at all where only pods get there.
+pub(crate) fn reach_before(site: &SiteFile, member: &Member) -> Option<Reach> {
+    (site.site.nodes.via != Via::DaemonSet).then(|| reach(site, member, None))
 }
 
 fn reach(site: &SiteFile, member: &Member, pods: Option<&NodePods>) -> Reach {

@@ -127,6 +127,18 @@ kinds! {
     BKREPO_WRITE = "bkrepo-write", Required,
         "without the right to write there, no file gets there",
         "give the user write access to the repository in bkrepo, or name another user under `bkrepo`";
+    NODE_REACH = "node-reach", Required,
+        "a node that cannot be reached can neither be looked at nor be set up",
+        "see that ssh gets there from here by itself: `ssh NODE true`";
+    NODE_PRIVILEGES = "node-privileges", Required,
+        "what its runtimes read is written by the node's administrator",
+        "log in as root (`nodes: {ssh: {user: root}}`), or let sudo do it (`sudo: true`)";
+    NODE_CONTAINERS = "node-containers", Required,
+        "images are pulled there by a container runtime",
+        "install docker, containerd, CRI-O, k3s or rke2 there, or leave the node out";
+    NODE_ROOM = "node-room", Advised,
+        "images are unpacked where the container runtime keeps them",
+        "free space on this file system (docker image prune, crictl rmi --prune), or give the runtime a larger one";
     HOST_SYSTEM = "host-system", Advised,
         "BlueKing's guide is for CentOS 7.9, 64 bits; its scripts are tried on nothing else",
         "use CentOS 7.9 where you can choose";

@@ -5,7 +5,11 @@ use ferry_model::failure::Class;
 use ferry_model::report::{Check, Failed, Finding, Severity};
 use serde::Serialize;
 
+use super::nodes::{NodeChecks, fleet_table};
 use super::{CHECKS, Kind};
+
+/// Checks that an error names. Of a fleet there may be thousands.
+const MOST: usize = 10;
 
 /// Everything that was looked at.
 #[derive(Clone, Debug, Serialize)]
@@ -13,12 +17,15 @@ use super::{CHECKS, Kind};
 pub struct PreflightReport {
     /// Each check.
     pub checks: Vec<Check>,
+    /// What was found on each node.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeChecks>,
     /// Those that speak against going on, as `name subject`.
     pub blocking: Vec<String>,
 }
 
 /// One word for what became of a check.
-fn word(check: &Check) -> &'static str {
+pub(super) fn word(check: &Check) -> &'static str {
     match (check.finding, check.severity) {
         (Finding::Passed, _) => "PASS",
         (Finding::Failed, Severity::Required) => "FAIL",
@@ -38,7 +45,16 @@ impl PreflightReport {
     pub fn new(checks: Vec<Check>) -> Self {
         let blocking = blocking(&checks);
         let blocking = blocking.iter().map(|check| format!("{} {}", check.name, check.subject)).collect();
-        Self { checks, blocking }
+        Self { checks, nodes: Vec::new(), blocking }
+    }
+
+    /// With what was found on nodes.
+    #[must_use]
+    pub fn with_nodes(mut self, nodes: Vec<NodeChecks>) -> Self {
+        let blocking = nodes.iter().flat_map(|node| blocking(&node.checks));
+        self.blocking.extend(blocking.map(|check| format!("{} {}", check.name, check.subject)));
+        self.nodes = nodes;
+        self
     }
 
     /// A table; below each check that did not pass, why it matters and what to do.
@@ -62,6 +78,9 @@ impl PreflightReport {
             count("WARN"),
             count("UNKNOWN")
         ));
+        if !self.nodes.is_empty() {
+            text.push_str(&format!("\n{}", fleet_table(&self.nodes)));
+        }
         text
     }
 
@@ -70,6 +89,11 @@ impl PreflightReport {
         let first = self.blocking.first()?;
         let message = match self.blocking.len() {
             1 => format!("a required check did not pass: {first}"),
+            count if count > MOST => format!(
+                "{count} required checks did not pass: {} and {} more",
+                self.blocking[..MOST].join(", "),
+                count - MOST
+            ),
             count => format!("{count} required checks did not pass: {}", self.blocking.join(", ")),
         };
         let hint = "do what stands behind `try` above, or leave a check out if you know better: --skip NAME";

@@ -33,6 +33,21 @@ pub struct NodeDesired {
     pub probe: Option<String>,
 }
 
+/// What a node is looked at for before anything is changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodePreflight {
+    /// Whether BlueKing's requirements count.
+    #[serde(default)]
+    pub blueking: bool,
+    /// Bytes that an image of the bundle may take there.
+    #[serde(default)]
+    pub room: u64,
+    /// Names of checks that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<String>,
+}
+
 /// A name that the node must resolve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -8,6 +8,7 @@ mod many;
 mod mixed;
 mod one_real;
 mod pods;
+mod preflight;
 
 use anyhow::{Result, ensure};
 use ferry_tests::parts::{self, LoopbackFleet};

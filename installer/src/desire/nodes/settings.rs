@@ -58,7 +58,7 @@ pub(super) fn desire_settings(
         add_dcos(desire, folder.as_deref(), wanted);
     }
     match &configure.virtual_nodes {
-        Some(virtual_nodes) => add_virtual(desire, folder.as_deref(), told(wanted, virtual_nodes)),
+        Some(virtual_nodes) => add_virtual(desire, folder.as_deref(), &told(wanted, virtual_nodes)),
         None if facts.virtual_nodes.is_empty() => {}
         None => desire.by_hand.push(format!(
             "{} left out, being no machine: `nodes: {{virtual: {{}}}}` gives what the virtual-kubelet and its pods need instead",
@@ -82,8 +82,8 @@ fn add_dcos(desire: &mut Desire, folder: Option<&Path>, wanted: &Wanted) {
     desire.by_hand.push(format!("{who} need what {} says", path.display()));
 }
 
-fn add_virtual(desire: &mut Desire, folder: Option<&Path>, settings: Settings) {
-    let Settings { annotations, environment, notes } = &settings;
+fn add_virtual(desire: &mut Desire, folder: Option<&Path>, settings: &Settings) {
+    let Settings { annotations, environment, notes } = settings;
     desire.by_hand.extend(notes.iter().cloned());
     if annotations.is_empty() {
         return;
