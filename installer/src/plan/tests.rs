@@ -3,6 +3,7 @@
 mod bkrepo;
 mod blueking;
 mod manifests;
+mod node_pods;
 mod nodes;
 
 use std::collections::BTreeMap;
