@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 /// What it answers: addresses by lower-case names.
-pub type Table = BTreeMap<String, Vec<IpAddr>>;
+pub(crate) type Table = BTreeMap<String, Vec<IpAddr>>;
 
 /// The server. It ends when this is dropped.
 #[derive(Debug)]
