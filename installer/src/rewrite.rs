@@ -11,6 +11,7 @@ mod archive;
 mod judge;
 pub(crate) mod known;
 mod pieces;
+mod pods;
 mod remark;
 mod report;
 mod resolve;
@@ -25,7 +26,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ferry_model::Digest;
+use ferry_model::{Digest, ImageReference};
 use ferry_references::{Format, format_of};
 
 pub use remark::{Kind, Remark, Spot, Weight};
@@ -34,11 +35,12 @@ pub use text::Edit;
 
 use crate::Error;
 use crate::context::Context;
-use crate::desire::Naming;
+use crate::desire::{Naming, ingress, virtual_settings};
 use crate::export::host_platform;
 use judge::Judge;
 use known::{Known, Target};
 use pieces::Pieces;
+use pods::Pods;
 use remark::Said;
 use resolve::Use;
 use sink::Sink;
@@ -90,7 +92,7 @@ pub async fn rewrite_paths(
     mut output: Output<'_>,
     resolving: Resolving,
 ) -> Result<RewriteReport, Error> {
-    let known = known(context, resolving).await?;
+    let ground = Ground::new(context, resolving).await?;
     if let Output::Folder(folder) = &output {
         refuse_inside(folder, paths)?;
     }
@@ -99,12 +101,12 @@ pub async fn rewrite_paths(
     for root in paths {
         for item in walk::items(root) {
             match item {
-                Ok(item) => outcome.item(&item, &known, &mut output, &mut taken)?,
+                Ok(item) => outcome.item(&item, &ground, &mut output, &mut taken)?,
                 Err(error) => return Err(unreadable(root, error)),
             }
         }
     }
-    finish(context, &known, outcome, output.name(), resolving).await
+    finish(context, &ground.known, outcome, output.name(), resolving).await
 }
 
 /// Rewrites a text that comes in and goes out.
@@ -114,7 +116,7 @@ pub async fn rewrite_stream(
     to: &mut dyn Write,
     resolving: Resolving,
 ) -> Result<RewriteReport, Error> {
-    let known = known(context, resolving).await?;
+    let ground = Ground::new(context, resolving).await?;
     let mut outcome = Outcome::default();
     let path = Path::new("-");
     let name: Arc<str> = "standard input".into();
@@ -122,9 +124,32 @@ pub async fn rewrite_stream(
     source.format = source.format.or(Some(Format::Yaml));
     outcome.files += 1;
     let mut sink = Sink::Whole(Box::new(to));
-    source.rewrite(&mut sink, &known, None, &mut outcome).map_err(Error::io("rewriting", path))?;
+    source.rewrite(&mut sink, &ground, None, &mut outcome).map_err(Error::io("rewriting", path))?;
     sink.finish().map_err(Error::io("writing", path))?;
-    finish(context, &known, outcome, "stream", resolving).await
+    finish(context, &ground.known, outcome, "stream", resolving).await
+}
+
+/// What all texts are rewritten by.
+struct Ground {
+    known: Known,
+    pods: Option<Pods>,
+}
+
+impl Ground {
+    async fn new(context: &Context, resolving: Resolving) -> Result<Self, Error> {
+        let known = known(context, resolving).await?;
+        let configure = context.site.site.nodes.configure.as_ref();
+        let Some(nodes) = configure.and_then(|configure| configure.virtual_nodes.clone()) else {
+            return Ok(Self { known, pods: None });
+        };
+        let ingress = match resolving {
+            Resolving::Asked => ingress(context).await?,
+            Resolving::Offline => None,
+        };
+        let settings = virtual_settings(&context.site, ingress)?;
+        let pods = settings.map(|settings| Pods { nodes, annotations: settings.annotations });
+        Ok(Self { known, pods })
+    }
 }
 
 pub(crate) async fn known(context: &Context, resolving: Resolving) -> Result<Known, Error> {
@@ -148,6 +173,7 @@ async fn finish(
     output: &'static str,
     resolving: Resolving,
 ) -> Result<RewriteReport, Error> {
+    outcome.tell_of_sought();
     let (address, names) = (known.address(), &outcome.named);
     let answers = match resolving {
         Resolving::Asked => resolve::resolve(context, address, names).await,
@@ -201,6 +227,8 @@ struct Outcome {
     named: BTreeMap<Target, Use>,
     right: usize,
     archives: Vec<Archive>,
+    /// Names that kustomizations look for in their resources.
+    sought: Vec<(Spot, String)>,
     /// Names that edits share.
     names: HashSet<Arc<str>>,
 }
@@ -214,9 +242,29 @@ impl Outcome {
         }
         self.remarks.extend(seen.remarks);
         self.right += seen.right;
+        self.sought.extend(seen.sought);
         for named in seen.named {
             let first = Use { spot: named.spot, count: 0, is_foreign: named.is_foreign };
             self.named.entry(named.target).or_insert(first).count += 1;
+        }
+    }
+
+    /// A kustomization finds images by the names that its resources have, and these may have others now. They mostly lie beside
+    /// it or beside its folder.
+    fn tell_of_sought(&mut self) {
+        let canonical = |name: &str| name.parse::<ImageReference>().map(|name| name.name()).ok();
+        for (spot, name) in std::mem::take(&mut self.sought) {
+            let folder = Path::new(&*spot.file).ancestors().nth(2).unwrap_or(Path::new(""));
+            let is_it = |edit: &&Edit| {
+                edit.spot.file != spot.file
+                    && Path::new(&*edit.spot.file).starts_with(folder)
+                    && canonical(&edit.before) == canonical(&name)
+            };
+            let Some(edit) = self.edits.iter().find(is_it) else { continue };
+            let now = canonical(&edit.after).unwrap_or_default();
+            let message =
+                format!("{} says {now} now: if that is its resource, write that as `name`", edit.spot);
+            self.remarks.push(Said::note(Kind::Kustomization, message).at(spot, None, name));
         }
     }
 
@@ -235,7 +283,7 @@ impl Outcome {
     fn item(
         &mut self,
         item: &Item,
-        known: &Known,
+        ground: &Ground,
         output: &mut Output<'_>,
         taken: &mut HashSet<PathBuf>,
     ) -> Result<(), Error> {
@@ -258,14 +306,14 @@ impl Outcome {
             }
             (What::Link, Some(place)) => copy_link(&item.path, &place).map_err(Error::io("linking", place)),
             (What::Folder | What::Link, None) => Ok(()),
-            (What::File, copy) => self.file(item, known, output, copy.as_deref()),
+            (What::File, copy) => self.file(item, ground, output, copy.as_deref()),
         }
     }
 
     fn file(
         &mut self,
         item: &Item,
-        known: &Known,
+        ground: &Ground,
         output: &mut Output<'_>,
         copy: Option<&Path>,
     ) -> Result<(), Error> {
@@ -282,9 +330,9 @@ impl Outcome {
         self.files += 1;
         let before = self.edits.len();
         let result = if archive::is_archive(&name) {
-            self.archive(path, &name, source, known, &mut sink)
+            self.archive(path, &name, source, &ground.known, &mut sink)
         } else if source.format.is_some() {
-            source.rewrite(&mut sink, known, app_version_beside(path).as_deref(), self)
+            source.rewrite(&mut sink, ground, app_version_beside(path).as_deref(), self)
         } else {
             if item.is_named {
                 let message = "neither its name nor how it begins says what it is written in";
@@ -390,13 +438,13 @@ impl<R: Read> Source<R> {
     fn rewrite(
         self,
         sink: &mut Sink<'_>,
-        known: &Known,
+        ground: &Ground,
         app_version: Option<&str>,
         outcome: &mut Outcome,
     ) -> io::Result<()> {
         let Some(format) = self.format else { return Ok(()) };
         outcome.texts += 1;
-        let judge = Judge { known, app_version };
+        let judge = Judge { known: &ground.known, app_version };
         let mut pieces = Pieces::new(self.beginning, self.reader, format);
         let mut lines = 0;
         while let Some(piece) = pieces.next()? {
@@ -404,6 +452,9 @@ impl<R: Read> Source<R> {
                 io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8, so it was not looked at")
             })?;
             let mut seen = text::rewrite(text, format, &judge, &self.name, lines);
+            if let Some(pods) = ground.pods.as_ref().filter(|_| format == Format::Yaml) {
+                seen.annotate(pods, text, &self.name, lines);
+            }
             sink.piece(&piece, seen.text.take().as_deref())?;
             outcome.take(seen);
             lines += piece.iter().filter(|byte| **byte == b'\n').count();

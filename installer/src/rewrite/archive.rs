@@ -199,6 +199,3 @@ fn pack(tar: &[u8], original: Option<&GzHeader>) -> io::Result<Vec<u8>> {
     encoder.write_all(tar)?;
     encoder.finish()
 }
-
-#[cfg(test)]
-mod tests;

@@ -315,9 +315,10 @@ impl Judge<'_> {
     }
 }
 
-/// Whether its parts stand beside each other as values of helm, and not as one name.
+/// Whether its parts are values beside each other, and not one name.
 pub(super) fn is_split(found: &Found) -> bool {
-    found.how == How::Value && found.spans.whole.is_none()
+    let key = found.place.path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    found.spans.whole.is_none() && (key.ends_with("repository") || key.ends_with("repo"))
 }
 
 fn lacks(written: &str) -> Said {
@@ -330,6 +331,3 @@ fn list(tags: &[String]) -> String {
         tags => tags.join(", "),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -70,6 +70,8 @@ pub enum Kind {
     ResolvesToOther,
     /// A kustomization looks for a name that its resources had.
     Kustomization,
+    /// Pods that run on virtual nodes lack annotations.
+    VirtualNodes,
     /// A file was not looked at.
     Unread,
     /// A signature no longer fits.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::judge::{Decision, Judge, Ruling, is_split};
 use super::known::{Mirror, Target};
+use super::pods::{Annotated, Pods};
 use super::remark::{Kind, Remark, Said, Spot};
 use super::scopes::{Scope, scopes};
 
@@ -48,6 +49,29 @@ pub(super) struct Seen {
     pub(super) named: Vec<Named>,
     /// References that had their right names before.
     pub(super) right: usize,
+    /// Names that a kustomization looks for in its resources, as they are written.
+    pub(super) sought: Vec<(Spot, String)>,
+}
+
+impl Seen {
+    /// Annotates pods that run on virtual nodes, in the text as it shall be.
+    pub(super) fn annotate(&mut self, pods: &Pods, text: &str, file: &Arc<str>, lines_before: usize) {
+        let (new, annotated) = pods.annotate(self.text.as_deref().unwrap_or(text));
+        if new.is_some() {
+            self.text = new;
+        }
+        for Annotated { line, object, result } in annotated {
+            let spot = Spot { file: file.clone(), line: lines_before + line + 1, column: 1 };
+            match result {
+                Ok((before, after)) => {
+                    let object = Some(object.into());
+                    self.edits.push(Edit { spot, object, before: before.into(), after: after.into() });
+                }
+                Err(said) => self.remarks.push(said.at(spot, Some(object), String::new())),
+            }
+        }
+        self.edits.sort_by_key(|edit| (edit.spot.line, edit.spot.column));
+    }
 }
 
 /// Rewrites a text that is `file`'s from behind line `lines_before` on.
@@ -160,6 +184,11 @@ impl Writing<'_> {
             Decision::Leave(said) => self.remark(found, said),
             Decision::Edit { to, target, said } => match self.change(found, &to, kept) {
                 Ok(after) => {
+                    if found.spans.addition.is_some() {
+                        let named =
+                            ferry_references::Named { tag: None, digest: None, ..found.named.clone() };
+                        self.seen.sought.push((spot.clone(), named.to_string()));
+                    }
                     if let Some(after) = after {
                         self.seen.edits.push(Edit {
                             spot: spot.clone(),

@@ -138,6 +138,8 @@ pub fn plan(text: &str, found: &Found, target: &Target) -> Result<(Vec<Change>, 
     if !target.registry.is_empty() {
         named.registry = Some(target.registry.clone());
         match &spans.registry {
+            // What stands there is looked for in the resources, and stays.
+            _ if spans.addition.is_some() => repository = format!("{}/{repository}", target.registry),
             Some(span) if before.registry.is_none() && !span.is_empty() => return Err(Left::Template),
             Some(span) => changes.push(Change { span: span.clone(), text: target.registry.clone() }),
             None if before.registry.is_some() && before.registry != named.registry => {

@@ -1,0 +1,2 @@
+REGISTRY={{ .Values.imageRegistry }}
+IMAGE=quay.io/coreos/etcd:v3.5.12

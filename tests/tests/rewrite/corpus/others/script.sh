@@ -1,0 +1,2 @@
+#!/bin/sh
+docker run nginx:1.25.3
