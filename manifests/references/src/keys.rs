@@ -5,6 +5,11 @@ pub(crate) fn is_image(key: &str) -> bool {
     ends_with(key, "image")
 }
 
+/// Whether a key names an image in other words: `imageName` of operators, `imageRef`.
+pub(crate) fn is_image_name(key: &str) -> bool {
+    ["imagename", "imageref", "imagereference"].iter().any(|end| ends_with(key, end))
+}
+
 /// Whether a key leads to several images.
 pub(crate) fn is_images(key: &str) -> bool {
     ends_with(key, "images")

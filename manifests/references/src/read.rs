@@ -20,7 +20,7 @@ const MAX_INNER: usize = 4 << 20;
 
 /// Reads every document of a text.
 pub(crate) fn documents(text: &str, format: Format, report: &mut Report<'_>) {
-    let outer = Outer { how: None, object: None, path: String::new(), depth: 0 };
+    let outer = Outer::default();
     for range in crate::documents(text) {
         let source = Mapped::new(&text[range.clone()], range.start);
         document(&source, format, &outer, report);
@@ -28,12 +28,14 @@ pub(crate) fn documents(text: &str, format: Format, report: &mut Report<'_>) {
 }
 
 /// Where a text within a text stands.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Outer {
     how: Option<How>,
     object: Option<String>,
     path: String,
     depth: usize,
+    /// In the data of a ConfigMap or a Secret.
+    is_data: bool,
 }
 
 fn document(source: &Mapped<'_>, format: Format, outer: &Outer, report: &mut Report<'_>) {
@@ -68,10 +70,10 @@ impl Reader<'_, '_, '_> {
         if is_named && self.pieces(node, key) {
             return;
         }
-        let says_image = keys::is_image(key) || keys::is_images(key);
+        let says_image = keys::is_image(key) || keys::is_images(key) || keys::is_image_name(key);
         let look = Look::at(raw);
         let is_special = match key {
-            "reference" | "patch" => is_named,
+            "reference" | "patch" | "id" => is_named,
             "value" if is_named => self.variable(node).is_some_and(keys::is_image),
             _ => keys::is_arguments(key) && (look.has_image || self.follows_option(node, key)),
         };
@@ -87,7 +89,8 @@ impl Reader<'_, '_, '_> {
     /// A scalar that may name something; a look at what is around it decides.
     fn candidate(&mut self, node: usize, scalar: usize, key: &str, is_named: bool) {
         let tree = self.tree;
-        let around = Surroundings::of(tree, self.objects, node);
+        let mut around = Surroundings::of(tree, self.objects, node);
+        around.is_data |= self.outer.is_data;
         if around.is_barren {
             return;
         }
@@ -128,9 +131,14 @@ impl Reader<'_, '_, '_> {
             };
         }
         let parent = tree.nearest_name(tree.nodes[node].parent).unwrap_or_default();
-        let is_reference = is_named && key == "reference" && keys::is_image(parent);
+        let is_reference =
+            is_named && keys::is_image(parent) && (key == "reference" || self.is_image_id(node, key));
         if (is_named && keys::is_image(key)) || is_reference || self.follows_option(node, key) {
             return plausible::named_so(text);
+        }
+        if is_named && keys::is_image_name(key) {
+            // Disks of machines are named so too.
+            return plausible::named_so(text).filter(Parts::is_pinned).or_else(|| plausible::by_itself(text));
         }
         let is_item = !is_named && (keys::is_images(key) || keys::is_image(key));
         if is_item || (around.is_among_images && is_named && !is_setting(key)) {
@@ -140,7 +148,8 @@ impl Reader<'_, '_, '_> {
                 || (is_item && text.text.contains('/'));
             return is_sure.then_some(parts);
         }
-        if around.is_data || around.is_environment {
+        let is_argument = around.is_argument && self.option(node, key).is_some();
+        if around.is_data || around.is_environment || is_argument {
             return plausible::among_values(text);
         }
         plausible::by_itself(text)
@@ -153,15 +162,25 @@ impl Reader<'_, '_, '_> {
         self.tree.scalar(name).map(|name| self.tree.raw(name))
     }
 
+    /// Whether this is the name of an image in a pod of Marathon: `{"kind": "DOCKER", "id": "redis"}`.
+    fn is_image_id(&self, node: usize, key: &str) -> bool {
+        key == "id" && self.tree.child(self.tree.nodes[node].parent, "kind").is_some()
+    }
+
     /// Whether the argument before this one is an option that wants an image: `--image`, `busybox`.
     fn follows_option(&self, node: usize, key: &str) -> bool {
+        self.option(node, key).is_some_and(keys::is_image)
+    }
+
+    /// The argument before this one, where it is an option without a value.
+    fn option(&self, node: usize, key: &str) -> Option<&str> {
         let tree = self.tree;
         if !keys::is_arguments(key) || !matches!(tree.nodes[node].key, Key::Index(index) if index > 0) {
-            return false;
+            return None;
         }
         let before = tree.children(tree.nodes[node].parent).take_while(|&child| child < node).last();
         let option = before.and_then(|before| tree.scalar(before)).map(|before| tree.raw(before));
-        option.is_some_and(|option| option.starts_with('-') && keys::is_image(option))
+        option.filter(|option| option.starts_with('-') && !option.contains('='))
     }
 
     /// A text within the text: YAML, or words.
@@ -178,6 +197,7 @@ impl Reader<'_, '_, '_> {
                 object: self.object(around),
                 path: self.path(node),
                 depth: self.outer.depth + 1,
+                is_data: around.is_data,
             };
             let format = if self.format == Format::Template { Format::Template } else { Format::Yaml };
             document(content, format, &outer, self.report);
@@ -236,10 +256,15 @@ fn looks_structured(text: &str) -> bool {
         .find(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("{{"));
     let Some(line) = line else { return false };
     if line == "---" || line.starts_with(['{', '[']) || line.starts_with("- ") {
-        // `[section]` and `[[section]]` are TOML's.
-        let is_section = line.starts_with('[') && line.ends_with(']') && !line.contains(['"', ',']);
-        return !(is_section || line.starts_with("[["));
+        return !is_section(line);
     }
     let key = line.split_once(':').filter(|(_, rest)| rest.is_empty() || rest.starts_with([' ', '\t']));
     key.is_some_and(|(key, _)| !key.contains([' ', '=', '(', '$']))
+}
+
+/// Whether a line is TOML's `[section]`, `[plugins."a.b".c]` or `[[section]]`, and no list.
+fn is_section(line: &str) -> bool {
+    let line = line.split_once(" #").map_or(line, |(line, _)| line.trim_end());
+    let is_bare = line[1..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    line.starts_with("[[") || (line.starts_with('[') && is_bare && line.ends_with(']') && !line.contains(','))
 }

@@ -36,6 +36,14 @@ impl Pieces {
         pieces
     }
 
+    /// The version of what runs there is its tag, where no tag is said: `baseImage` and `version` of operators.
+    pub(crate) fn or_version(mut self, tree: &Tree<'_>, node: usize) -> Self {
+        if self.tag.is_none() && self.digest.is_none() {
+            self.tag = tree.child(tree.nodes[node].parent, "version");
+        }
+        self
+    }
+
     /// Whether something beside a `repository` says that it is an image's.
     pub(crate) fn say_image(&self) -> bool {
         self.registry.is_some() || self.tag.is_some() || self.digest.is_some() || self.has_policy

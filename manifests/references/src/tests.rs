@@ -243,12 +243,64 @@ fn compose_files() {
 
 #[test]
 fn lists_and_environments() {
-    check(Format::List, &[("# all\nredis\na.b/c:1 # one\n\nNot one\n", &[" line redis", " line a.b/c:1"])]);
+    check(
+        Format::List,
+        &[
+            ("# all\nredis\na.b/c:1 # one\n\nNot one\n", &[" line redis", " line a.b/c:1"]),
+            ("\"redis:7\",\n- 'a/b:1'\n", &[" line redis:7", " line a/b:1"]),
+            ("redis:7, a/b,nginx:1\n", &[" line redis:7", " line a/b", " line nginx:1"]),
+            ("docker pull -q alpine:3.19\ncrictl pull redis\n", &[" line alpine:3.19", " line redis"]),
+            ("a/b:1 linux/amd64\ndocker run it\nNote: all, of them\n", &[" line a/b:1"]),
+        ],
+    );
     check(
         Format::Environment,
         &[(
             "# X_IMAGE=no\nPAAS_APP_IMAGE=\"a.b/c:1\"\nREGISTRY=a.b\nexport B=quay.io/c/d:1\n",
             &["PAAS_APP_IMAGE environment a.b/c:1", "B environment quay.io/c/d:1"],
+        )],
+    );
+}
+
+#[test]
+fn images_by_other_names() {
+    check(
+        Format::Yaml,
+        &[
+            (
+                "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec:\n  imageName: bitnami/postgresql:16.1\n  diskImageName: ubuntu-20\n  web:\n    imageRef: redis:7\n",
+                &[
+                    "Cluster db: spec.imageName custom-resource bitnami/postgresql:16.1",
+                    "Cluster db: spec.web.imageRef custom-resource redis:7",
+                ],
+            ),
+            (
+                "apiVersion: monitoring.coreos.com/v1\nkind: Prometheus\nspec:\n  baseImage: quay.io/prometheus/prometheus\n  version: v2.49.1\n",
+                &["Prometheus: spec.baseImage custom-resource quay.io/prometheus/prometheus:v2.49.1"],
+            ),
+            (
+                "{\"id\": \"/web\", \"containers\": [{\"name\": \"a\", \"image\": {\"kind\": \"DOCKER\", \"id\": \"redis:7\"}}]}\n",
+                &["containers[0].image.id image redis:7"],
+            ),
+            (
+                "kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - args: [--helper, \"bitnami/helper:1.0.0\", --from=x, svc/web:80, -v, \"a/b:ro\"]\n",
+                &["Pod: spec.containers[0].args[1] argument bitnami/helper:1.0.0"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn texts_within_config_maps() {
+    check(
+        Format::Yaml,
+        &[(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a.yaml: |\n    runner: bitnami/runner:1.2.0\n    link: svc/web:80\n  b.json: '{\"a\": {\"helper\": \"bitnami/helper:2.0\"}}'\n  c.toml: |\n    [plugins.\"io.containerd.grpc.v1.cri\"] # of containerd\n      sandbox_image = \"registry.k8s.io/pause:3.9\"\n",
+            &[
+                "ConfigMap c: data[\"a.yaml\"].runner config-map bitnami/runner:1.2.0",
+                "ConfigMap c: data[\"b.json\"].a.helper config-map bitnami/helper:2.0",
+                "ConfigMap c: data[\"c.toml\"] config-map registry.k8s.io/pause:3.9",
+            ],
         )],
     );
 }

@@ -16,7 +16,9 @@ impl Reader<'_, '_, '_> {
         if !is_named || !keys::is_image(key) {
             return parts;
         }
-        let pieces = Pieces::beside(self.tree, node, &Beside::image(key), key == "image");
+        let pieces =
+            Pieces::beside(self.tree, node, &Beside::image(key), matches!(key, "image" | "baseImage"));
+        let pieces = if key == "baseImage" { pieces.or_version(self.tree, node) } else { pieces };
         if pieces.are_none() {
             return parts;
         }
