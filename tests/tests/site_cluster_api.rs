@@ -275,6 +275,32 @@ fn make_and_change(ground: &Ground, writes: impl Fn() -> usize) -> Result<()> {
     Ok(())
 }
 
+/// What puts a pod on each node, as reviewers have seen it: the server takes it whole, and has nothing to add that would count.
+fn put_pods_on_nodes(ground: &Ground) -> Result<()> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../installer/src/fleet/pods/golden.yaml");
+    let text = fs::read_to_string(&file).context("the installer's tests keep it")?;
+    let parts = text.split("---\n").filter(|part| !part.is_empty());
+    let mut manifests = parts.map(serde_saphyr::from_str).collect::<Result<Vec<Value>, _>>()?;
+    manifests[0]["metadata"]["name"] = json!(ground.namespace);
+    manifests[1]["metadata"]["namespace"] = json!(ground.namespace);
+    let resources: Vec<Resource> = manifests.into_iter().map(|manifest| ground.resource(manifest)).collect();
+    let made = ground.apply(&resources)?;
+    ensure!(made.failures.is_empty() && made.plan.steps.len() == 2, "{:?}", made.failures);
+    let again = ground.plan(&resources)?;
+    ensure!(again.steps.is_empty(), "{:?}", again.steps);
+    Ok(())
+}
+
+#[test]
+fn pods_are_put_on_nodes() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    put_pods_on_nodes(&ground)?;
+    let left = ground.take_back("1")?;
+    ensure!(left.is_empty(), "{left:?}");
+    ensure!(cluster.object(&format!("/api/v1/namespaces/{}", ground.namespace)).is_none());
+    Ok(())
+}
+
 #[test]
 fn objects_are_made_changed_and_taken_back() -> Result<()> {
     let (cluster, ground) = Ground::fake()?;
@@ -317,6 +343,7 @@ fn a_real_api_server_is_treated_the_same() -> Result<()> {
     take_up_a_changed_configuration(&server, &ground("configuration", server.kubeconfig()?)?)?;
     leave_what_others_manage(&server, &ground("others", server.kubeconfig()?)?)?;
     wait_for_a_rollout(&server, &ground("rollout", server.kubeconfig()?)?)?;
+    put_pods_on_nodes(&ground("node-pods", server.kubeconfig()?)?)?;
 
     start_with_what_is_there(&server)?;
 

@@ -66,6 +66,8 @@ impl ApiServer {
         command.args(["--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none"]);
         command.args(["--authorization-mode=Node,RBAC", "--disable-admission-plugins=ServiceAccount"]);
         command.arg("--service-account-issuer=https://kubernetes.default.svc");
+        // As kubeadm and all distributions have it: the pods of networks and volumes need it.
+        command.arg("--allow-privileged=true");
         command.args([
             file("cert-dir", "."),
             file("tls-cert-file", "server.crt"),

@@ -159,7 +159,7 @@ impl Set {
                     self.cluster.apply(&namespace, Force::No).await?;
                 }
                 let force = if live.as_ref().is_some_and(is_ours) { Force::Yes } else { Force::No };
-                self.cluster.apply(&daemon_set, force).await?;
+                self.cluster.apply(&daemon_set, force).await.map_err(trouble::not_taken)?;
             }
         }
         *stands = true;

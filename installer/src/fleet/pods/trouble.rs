@@ -30,6 +30,14 @@ pub(super) fn other(pods: &NodePods, image: &str) -> Failed {
     Failed::because(Class::NotFound, message)
 }
 
+/// The cluster does not take the DaemonSet.
+pub(super) fn not_taken(failed: Failed) -> Failed {
+    if failed.message.contains("disallowed by cluster policy") {
+        return failed.hint("the cluster's API server takes no privileged pods at all: start it with `--allow-privileged=true`, as kubeadm does, or reach nodes through ssh");
+    }
+    failed
+}
+
 /// Why this node has none that is ready.
 pub(super) async fn explain(set: &Set, node: &Host, own: &[Value]) -> Failed {
     let mut said = troubles_of(own).join("; ");
@@ -113,6 +121,9 @@ mod tests {
             assert!(failed.message.starts_with("node n1 has no pod that runs: "), "{failed}");
             assert!(failed.hints.join(" ").contains(cure), "{said}: {:?}", failed.hints);
         }
+        let failed =
+            not_taken(Failed::because(Class::Input, "privileged: Forbidden: disallowed by cluster policy"));
+        assert!(failed.hints[0].contains("--allow-privileged"), "{failed:?}");
         let failed = absent(&pods());
         assert!(failed.message.contains("makes DaemonSet ferry-system/ferry-nodes, privileged"), "{failed}");
         assert!(failed.message.ends_with("removes it when it is done"), "{failed}");
