@@ -128,6 +128,13 @@ impl<'a> Corefile<'a> {
         Ok(forward.map(arguments).unwrap_or_default())
     }
 
+    /// Whether the server block that answers for all names has no `hosts` here, and may get one from a file that it imports.
+    pub(crate) fn may_import_hosts(&self) -> Result<bool, CorefileError> {
+        let block = &self.blocks[self.cluster_block()?];
+        let has = |name: &str| self.statements(block).any(|statement| statement.name() == name);
+        Ok(has("import") && !has("hosts"))
+    }
+
     /// With exactly `entries` as Ferry's; those of others are kept or replaced.
     pub(crate) fn with_names(&self, entries: &[Entry], others: Others) -> Result<Edited, CorefileError> {
         edit::with_names(self, entries, others)

@@ -191,7 +191,9 @@ pub(crate) async fn wait_for(
             if is_stuck || lasts || begun.elapsed() >= PATIENCE {
                 let mut message =
                     format!("{workload} in namespace {namespace} was started anew and is not ready: {how}");
-                told.iter().for_each(|line| message.push_str(&format!("; {line}")));
+                for line in &told {
+                    message.push_str(&format!("; {line}"));
+                }
                 return Err(Failed::because(Class::Local, message)
                     .hint(format!("`{} -n {namespace} logs {workload}` says more", cluster.kubectl())));
             }

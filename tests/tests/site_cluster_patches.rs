@@ -331,6 +331,23 @@ fn every_distribution_has_its_own_ways() -> Result<()> {
     Ok(())
 }
 
+/// A second `hosts` block would keep CoreDNS from starting.
+#[test]
+fn hosts_that_are_imported_are_told() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    let imports = COREFILE.replace("    reload", "    import custom/*.override\n    reload");
+    install_coredns(&*cluster, "coredns", &imports)?;
+    let custom = json!({"theirs.override": "hosts {\n    10.9.9.9 a.corp\n    fallthrough\n}\n"});
+    cluster.apply_as("k", &config_map("kube-system", "coredns-custom", &custom))?;
+    ground.site(NAMES)?;
+    ground.apply().fail_with(1)?.says("has a `hosts` in theirs.override")?;
+    ensure!(cluster.corefile(COREDNS)? == imports);
+    let other = json!({"theirs.override": "log\n"});
+    cluster.apply_as("k", &config_map("kube-system", "coredns-custom", &other))?;
+    ground.apply().succeed()?;
+    Ok(())
+}
+
 /// Names that NodeLocal DNS passes on to CoreDNS are not written there.
 #[test]
 fn node_local_dns_that_asks_coredns_is_left_alone() -> Result<()> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use ferry_model::event::Task;
 use ferry_model::failure::Class;
+use ferry_model::host::Host;
 use ferry_model::journal::Before;
 use ferry_model::plan::{Action, ClusterNames, State};
 use ferry_model::report::Failed;
@@ -30,7 +31,7 @@ impl Manage for ClusterNames {
 
     fn summary(&self, _action: Action) -> String {
         let count = self.names.len();
-        let names: Vec<&str> = self.names.keys().take(3).map(|name| name.as_str()).collect();
+        let names: Vec<&str> = self.names.keys().take(3).map(Host::as_str).collect();
         let more =
             if count > names.len() { format!(" and {} more", count - names.len()) } else { String::new() };
         format!("have the cluster's DNS answer for {}{more}", names.join(", "))

@@ -19,6 +19,8 @@ pub(super) const LABEL: &str = "k8s-app=kube-dns";
 const USUAL: [&str; 2] = ["coredns", "rke2-coredns-rke2-coredns"];
 /// The ConfigMap of NodeLocal DNS.
 const OF_NODES: &str = "node-local-dns";
+/// The ConfigMap whose keys `*.override` k3s, RKE2 and AKS import into the server block of the cluster.
+const CUSTOM: &str = "coredns-custom";
 /// What stands in its Corefile for the cluster's DNS.
 const CLUSTER_DNS: &str = "__PILLAR__CLUSTER__DNS__";
 
@@ -76,6 +78,7 @@ pub(super) async fn sources(cluster: &Cluster, given: Option<&ObjectName>) -> Re
         return Err(Failed::because(Class::NotFound, format!("there is no {what} in {}", cluster.name()))
             .hint("`cluster: {dns: {configMap: NAMESPACE/NAME}}` names the ConfigMap of the cluster's DNS"));
     };
+    refuse_imported(cluster, &main).await?;
     let mut all = vec![main];
     if let Some(object) = get(cluster, NAMESPACE, OF_NODES).await?
         && object.place != all[0].place
@@ -84,6 +87,29 @@ pub(super) async fn sources(cluster: &Cluster, given: Option<&ObjectName>) -> Re
         all.push(Source { is_of_nodes: true, ..object });
     }
     Ok(all)
+}
+
+/// A second `hosts` in a server block is an error to CoreDNS, and the first may stand in what others add by a ConfigMap of their own.
+async fn refuse_imported(cluster: &Cluster, main: &Source) -> Result<(), Failed> {
+    let corefile = Corefile::read(main.text()?).map_err(|error| main.failed(&error))?;
+    if !corefile.may_import_hosts().map_err(|error| main.failed(&error))? {
+        return Ok(());
+    }
+    let Some(custom) = get(cluster, main.namespace(), CUSTOM).await? else { return Ok(()) };
+    let is_hosts = |line: &str| line.split_whitespace().next() == Some("hosts");
+    let has_hosts = |(key, text): &(&String, &Value)| {
+        key.ends_with(".override") && text.as_str().is_some_and(|text| text.lines().any(is_hosts))
+    };
+    match custom.object["data"].as_object().and_then(|data| data.iter().find(has_hosts)) {
+        Some((key, _)) => {
+            let message = format!("{} has a `hosts` in {key}, and CoreDNS takes no second one", custom.place);
+            Err(Failed::because(Class::Input, message).hint(format!(
+                "move its entries into a `hosts` block in {}, or add the names to {key} by hand",
+                main.place
+            )))
+        }
+        None => Ok(()),
+    }
 }
 
 async fn get(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Source>, Failed> {

@@ -117,7 +117,7 @@ fn copy_of(job: &Value) -> Value {
         fields.remove("manualSelector");
     }
     if let Some(labels) = spec.pointer_mut("/template/metadata/labels").and_then(Value::as_object_mut) {
-        LABELS.iter().for_each(|label| drop(labels.remove(*label)));
+        labels.retain(|label, _| !LABELS.contains(&label.as_str()));
     }
     let name = text(job, "/metadata/name");
     let name = if name.ends_with(AGAIN) {
