@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::job;
 use super::daemon_set;
+use super::job;
 use super::store::{Key, Store};
 
 /// What becomes of pods.
@@ -39,8 +39,8 @@ pub(super) fn tick(store: &mut Store) {
             }
             "PersistentVolumeClaim" => bind(store, key, object),
             "Deployment" => roll_out(store, &key, object),
-            "DaemonSet" => daemon_set::spread(store, &key, object),
             "Job" => job::run(store, &key, object),
+            "DaemonSet" => daemon_set::spread(store, &key, object),
             "Pod" if is_orphan(store, &object) => {
                 store.objects.remove(&key);
             }
