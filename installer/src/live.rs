@@ -17,7 +17,6 @@ mod status;
 mod text;
 mod workload;
 
-
 pub use cause::Cause;
 pub use owner::Owner;
 pub use references::{Becomes, Choice, Doing, LiveReference, LiveReferences, rewrite};

@@ -17,7 +17,7 @@ use crate::cluster::{Cluster, Place, Target};
 use crate::context::Context;
 
 /// Tries to change a workload while others change it.
-const TRIES: u32 = 10;
+const TRIES: u32 = 20;
 
 impl Manage for WorkloadImages {
     fn wanted(&self) -> State {
