@@ -173,7 +173,7 @@ fn a_run_that_was_killed_leaves_no_pods_for_ever() -> Result<()> {
     ensure!(cluster.object(daemon_set).is_none(), "the pods stay");
     let namespace = cluster.object("/api/v1/namespaces/ops").unwrap_or_default();
     ensure!(namespace["metadata"]["labels"]["team"] == json!("a"), "{namespace}");
-    let labels = namespace["metadata"]["labels"].as_object().map_or(0, |labels| labels.len());
+    let labels = namespace["metadata"]["labels"].as_object().map_or(0, serde_json::Map::len);
     ensure!(labels == 2, "{namespace}");
     ground.installer(&["rollback"]).succeed()?;
     ensure!(
