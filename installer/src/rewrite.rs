@@ -52,6 +52,9 @@ const BEGINNING: u64 = 8 << 10;
 /// The largest chart archive.
 const MAX_ARCHIVE: u64 = 128 << 20;
 
+/// Pieces of a file that are worked on at once.
+const MAX_THREADS: usize = 8;
+
 /// What is done with the texts.
 #[expect(missing_debug_implementations, reason = "writers have none")]
 pub enum Output<'a> {
@@ -238,6 +241,7 @@ impl Outcome {
         for mut edit in seen.edits {
             edit.before = self.shared(edit.before);
             edit.after = self.shared(edit.after);
+            edit.object = edit.object.map(|object| self.shared(object));
             self.edits.push(edit);
         }
         self.remarks.extend(seen.remarks);
@@ -417,6 +421,20 @@ fn app_version_beside(path: &Path) -> Option<String> {
     archive::app_version(&text)
 }
 
+/// What comes of each item, worked out at once.
+fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if let [item] = items {
+        return vec![work(item)];
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items.iter().map(|item| scope.spawn(|| work(item))).collect();
+        let results = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        results.collect()
+    })
+}
+
 /// A file that is being read.
 struct Source<R> {
     reader: R,
@@ -446,20 +464,36 @@ impl<R: Read> Source<R> {
         outcome.texts += 1;
         let judge = Judge { known: &ground.known, app_version };
         let mut pieces = Pieces::new(self.beginning, self.reader, format);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let mut lines = 0;
-        while let Some(piece) = pieces.next()? {
-            let text = std::str::from_utf8(&piece).map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8, so it was not looked at")
-            })?;
-            let mut seen = text::rewrite(text, format, &judge, &self.name, lines);
-            if let Some(pods) = ground.pods.as_ref().filter(|_| format == Format::Yaml) {
-                seen.annotate(pods, text, &self.name, lines);
+        loop {
+            let mut batch = Vec::new();
+            while batch.len() < cores
+                && let Some(piece) = pieces.next()?
+            {
+                let here = lines;
+                lines += piece.iter().filter(|byte| **byte == b'\n').count();
+                batch.push((piece, here));
             }
-            sink.piece(&piece, seen.text.take().as_deref())?;
-            outcome.take(seen);
-            lines += piece.iter().filter(|byte| **byte == b'\n').count();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let rewrite = |(piece, lines): &(Vec<u8>, usize)| -> io::Result<Seen> {
+                let text = std::str::from_utf8(piece).map_err(|_| {
+                    io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8, so it was not looked at")
+                })?;
+                let mut seen = text::rewrite(text, format, &judge, &self.name, *lines);
+                if let Some(pods) = ground.pods.as_ref().filter(|_| format == Format::Yaml) {
+                    seen.annotate(pods, text, &self.name, *lines);
+                }
+                Ok(seen)
+            };
+            for ((piece, _), seen) in batch.iter().zip(at_once(&batch, rewrite)) {
+                let mut seen = seen?;
+                sink.piece(piece, seen.text.take().as_deref())?;
+                outcome.take(seen);
+            }
         }
-        Ok(())
     }
 
     /// Hands it on as it is.

@@ -1,10 +1,11 @@
 mod live;
 
-use std::io::{Write as _, stderr, stdin, stdout};
+use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use ferry_bundle::Bundle;
 use ferry_bundle::cli::TrustArgs;
+use ferry_display::cli::Format;
 use ferry_model::failure::ExitCode;
 
 use super::site::SiteArgs;
@@ -82,11 +83,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         }
     })?;
     drop(guard);
-    if is_stream || args.diff {
-        // Standard output has the texts.
-        tell(&report, global);
+    // Otherwise standard output has the texts.
+    let told = if is_stream || args.diff {
+        tell(&report, global, stderr().lock())
     } else {
-        global.output.print(&report, || report.text());
+        tell(&report, global, stdout().lock())
+    };
+    match told {
+        // Who closes the pipe early, as `head` does, has read enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            return Err(Error::io("writing", "the report")(error));
+        }
+        _ => {}
     }
     Ok(match (args.check, report.problems(), report.is_pending()) {
         (true, 1.., _) => ExitCode::Failed,
@@ -95,13 +103,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     })
 }
 
-fn tell(report: &RewriteReport, global: &Global) {
-    let text = match global.output.output {
-        ferry_display::cli::Format::Json => {
-            serde_json::to_string_pretty(report).expect("results have only strings, numbers and lists")
+fn tell(report: &RewriteReport, global: &Global, to: impl Write) -> std::io::Result<()> {
+    let mut to = BufWriter::new(to);
+    match global.output.output {
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut to, report)?;
+            writeln!(to)?;
         }
-        ferry_display::cli::Format::Text => report.text(),
-    };
-    // With standard error gone, the exit code is all that is left to tell.
-    writeln!(stderr().lock(), "{}", text.trim_end()).ok();
+        Format::Text => report.write(&mut to)?,
+    }
+    to.flush()
 }

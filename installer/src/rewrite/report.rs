@@ -1,6 +1,7 @@
 //! What `rewrite` did, for people and for programs.
 
 use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use ferry_model::Digest;
@@ -61,16 +62,15 @@ impl RewriteReport {
         matches!(self.output, "nowhere" | "diff") && !self.edits.is_empty()
     }
 
-    /// For people.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
+    /// For people: line by line, since there may be many.
+    pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
         for edit in &self.edits {
             let object = edit.object.as_ref().map_or_else(String::new, |object| format!("  ({object})"));
-            let _ = writeln!(text, "{}  {} -> {}{object}", edit.spot, edit.before, edit.after);
+            writeln!(to, "{}  {} -> {}{object}", edit.spot, edit.before, edit.after)?;
         }
         for archive in &self.archives {
             let (before, after) = (archive.before.short(), archive.after.short());
-            let _ = writeln!(text, "{}  packed anew: {before} -> {after}", archive.file);
+            writeln!(to, "{}  packed anew: {before} -> {after}", archive.file)?;
         }
         for remark in &self.remarks {
             let weight = match remark.weight {
@@ -79,13 +79,12 @@ impl RewriteReport {
             };
             let name = if remark.name.is_empty() { String::new() } else { format!("{}: ", remark.name) };
             let object = remark.object.as_ref().map_or_else(String::new, |object| format!("  ({object})"));
-            let _ = writeln!(text, "{weight}: {}  {name}{}{object}", remark.spot, remark.message);
+            writeln!(to, "{weight}: {}  {name}{}{object}", remark.spot, remark.message)?;
         }
-        if !text.is_empty() {
-            text.push('\n');
+        if !(self.edits.is_empty() && self.archives.is_empty() && self.remarks.is_empty()) {
+            writeln!(to)?;
         }
-        text.push_str(&self.summary());
-        text
+        to.write_all(self.summary().as_bytes())
     }
 
     fn summary(&self) -> String {

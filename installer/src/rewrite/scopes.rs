@@ -6,8 +6,8 @@ use std::ops::Range;
 use ferry_references::{Format, Place, registries};
 
 /// What keys that name registries have in them; without one of these nobody need look.
-const SIGNS: [&str; 7] =
-    ["egistry:", "egistry\"", "egistryHost", "egistryAddress", "EGISTRY", "hub", "imageRepository"];
+const SIGNS: [&str; 8] =
+    ["egistry:", "egistry\"", "egistryHost", "egistryAddress", "EGISTRY", "hub:", "hub\"", "imageRepository"];
 
 /// A registry that stands for all images below it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ pub struct Edit {
     pub spot: Spot,
     /// The object of Kubernetes, where it is in one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub object: Option<Box<str>>,
+    pub object: Option<Arc<str>>,
     /// What stood there.
     pub before: Arc<str>,
     /// What stands there now.
