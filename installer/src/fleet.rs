@@ -167,7 +167,7 @@ impl Fleet {
         }
         transport.prove(target.limit.min(LOOK)).await?;
         let mut answer = start(&program.start_if_there_script(work.arguments())).await?;
-        if OwnProgram::is_missing(&answer.status) {
+        if OwnProgram::is_missing(answer.status) {
             OwnProgram::refuse_machine(target.node, &String::from_utf8_lossy(&answer.output))?;
             let source = Input::File(program.source());
             let copied = transport.run(&program.copy_script(), source, target.limit).await?;

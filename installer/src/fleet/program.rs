@@ -82,7 +82,7 @@ impl OwnProgram {
     }
 
     /// Whether it could not be started because it is not there.
-    pub(super) fn is_missing(status: &ExitStatus) -> bool {
+    pub(super) fn is_missing(status: ExitStatus) -> bool {
         status.code() == Some(MISSING)
     }
 

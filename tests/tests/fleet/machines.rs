@@ -1,6 +1,5 @@
 //! A site of machines with systemd, sshd and real runtimes, each with no way out but to this host, and two registries on this host.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -233,11 +232,11 @@ impl Site {
             .env("HOME", self.path(""))
             .limit(Duration::from_secs(300))
     }
+}
 
-    /// A name of an image of the bundle, in either registry.
-    pub(crate) fn reference(&self, registry: &str, image: &Image) -> String {
-        format!("{registry}/{}:{}", image.repository, image.tag)
-    }
+/// What an image is called in a registry.
+pub(crate) fn reference(registry: &str, image: &Image) -> String {
+    format!("{registry}/{}:{}", image.repository, image.tag)
 }
 
 /// A registry of this host by another name.

@@ -4,7 +4,9 @@ use anyhow::{Result, ensure};
 use ferry_tests::parts::{self, DockerRegistry, Machine, RegistrySetup};
 use serde_json::{Value, json};
 
-use super::machines::{Member, Runtime, Site, expect_same, named, node_program, wait_for_socket, web_server};
+use super::machines::{
+    Member, Runtime, Site, expect_same, named, node_program, reference, wait_for_socket, web_server,
+};
 
 /// The names under which images are pulled, and by whom.
 struct Names {
@@ -19,10 +21,10 @@ impl Names {
     fn of(site: &Site) -> Self {
         let images = &site.sample.corpus.images;
         Self {
-            own: site.reference(&named("tls.corp", &site.own), &images[0]),
-            plain: site.reference(&named("plain.corp", &site.plain), &site.busybox()),
+            own: reference(&named("tls.corp", &site.own), &images[0]),
+            plain: reference(&named("plain.corp", &site.plain), &site.busybox()),
             mirrored: "docker.io/library/busybox:latest".into(),
-            further: site.reference("k8s.gcr.io", &images[2]),
+            further: reference("k8s.gcr.io", &images[2]),
         }
     }
 }
