@@ -90,6 +90,11 @@ fn write_format(text: &Mapped<'_>, range: Range<usize>, writer: &mut Writer) {
     }
 }
 
+/// Whether something in a text is put in later.
+pub(crate) fn stand_in(text: &str) -> bool {
+    ["{{", "${", "$("].iter().any(|mark| text.contains(mark))
+}
+
 /// As much of a text as one hole may take, so that one that does not end costs no more than this.
 pub(crate) fn beginning(text: &str) -> &str {
     const MAX_HOLE: usize = 1024;

@@ -23,6 +23,7 @@ mod read;
 mod registries;
 mod report;
 mod scan;
+mod scopes;
 mod shape;
 mod surroundings;
 #[cfg(test)]
@@ -39,13 +40,33 @@ pub use crate::edit::{Change, Edit, Edited, Left, Target, edit, plan};
 pub use crate::format::format_of;
 pub use crate::registries::{Registry, registries};
 use crate::report::Report;
+pub use crate::scopes::{Scope, Scopes, is_split};
 
 /// The references in a text, in the order of their bytes. Any text will do: what cannot be read is passed over.
 pub fn find(text: &str, format: Format) -> Vec<Found> {
+    survey(text, format).found
+}
+
+/// All that a text says of images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The references, in the order of their bytes.
+    pub found: Vec<Found>,
+    /// The registries that are named by themselves, in the order of their bytes.
+    pub registries: Vec<Registry>,
+    /// Where an image is named by nothing but a template's action or a variable: somebody should look.
+    pub unclear: Vec<Place>,
+}
+
+/// The references in a text, the registries that stand by themselves, and what is not known without rendering it.
+pub fn survey(text: &str, format: Format) -> Survey {
     let mut report = Report::new(text);
     match format {
         Format::List => list::find(text, &mut report),
-        Format::Environment => words::environment(text, &mut report),
+        Format::Environment => {
+            words::environment(text, &mut report);
+            registries::in_environment(text, &mut report);
+        }
         Format::Dockerfile => dockerfile::find(text, &mut report),
         _ => read::documents(text, format, &mut report),
     }

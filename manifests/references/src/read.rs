@@ -4,6 +4,7 @@ mod look;
 mod pieces;
 
 use self::look::Look;
+pub(crate) use self::pieces::parameter_name;
 use crate::keys;
 use crate::mapped::Mapped;
 use crate::parts::Parts;
@@ -17,6 +18,9 @@ use crate::{Format, How, words};
 const MAX_DEPTH: usize = 4;
 /// The longest text within a text: no object of Kubernetes is longer.
 const MAX_INNER: usize = 4 << 20;
+
+/// How compose names an image that a build takes files from.
+const CONTEXT: &str = "docker-image://";
 
 /// Reads every document of a text.
 pub(crate) fn documents(text: &str, format: Format, report: &mut Report<'_>) {
@@ -74,10 +78,11 @@ impl Reader<'_, '_, '_> {
         let look = Look::at(raw);
         let is_special = match key {
             "reference" | "patch" | "id" => is_named,
-            "value" if is_named => self.variable(node).is_some_and(keys::is_image),
+            "value" | "default" if is_named => self.variable(node).is_some_and(keys::is_image),
             _ => keys::is_arguments(key) && (look.has_image || self.follows_option(node, key)),
         };
-        if says_image || is_special || look.is_telling() || self.is_among_images(node) {
+        let is_context = raw.starts_with(CONTEXT);
+        if says_image || is_special || is_context || look.is_telling() || self.is_among_images(node) {
             self.candidate(node, scalar, key, is_named);
         }
     }
@@ -105,8 +110,14 @@ impl Reader<'_, '_, '_> {
         if let Some(parts) = parts {
             let parts = self.with_tag_beside(node, key, is_named, parts);
             self.tell(node, &around, parts);
-        } else if is_text && !keys::is_prose(key) {
-            self.inner(node, key, &around, &content);
+        } else {
+            if is_named && keys::is_image(key) && crate::holes::stand_in(&trimmed.text) {
+                let (object, path) = (self.object(&around), self.path(node));
+                self.report.push_unclear(trimmed.span(0..0).start, object, path);
+            }
+            if is_text && !keys::is_prose(key) {
+                self.inner(node, key, &around, &content);
+            }
         }
     }
 
@@ -121,14 +132,18 @@ impl Reader<'_, '_, '_> {
     ) -> Option<Parts> {
         let tree = self.tree;
         if is_named
-            && key == "value"
+            && matches!(key, "value" | "default")
             && let Some(name) = self.variable(node)
         {
-            return if keys::is_image(name) {
-                plausible::named_so(text)
-            } else {
-                plausible::among_values(text)
-            };
+            if keys::is_image(name) {
+                return plausible::named_so(text);
+            }
+            if key == "value" {
+                return plausible::among_values(text);
+            }
+        }
+        if text.text.starts_with(CONTEXT) {
+            return plausible::named_so(&text.part(CONTEXT.len()..text.text.len()));
         }
         let parent = tree.nearest_name(tree.nodes[node].parent).unwrap_or_default();
         let is_reference =
@@ -141,6 +156,10 @@ impl Reader<'_, '_, '_> {
             return plausible::named_so(text).filter(Parts::is_pinned).or_else(|| plausible::by_itself(text));
         }
         let is_item = !is_named && (keys::is_images(key) || keys::is_image(key));
+        if let Some(equals) = text.text.find('=').filter(|_| is_item) {
+            // What stands there, and what is to stand there instead.
+            return plausible::named_so(&text.part(equals + 1..text.text.len()));
+        }
         if is_item || (around.is_among_images && is_named && !is_setting(key)) {
             let parts = plausible::named_so(text)?;
             let is_sure = parts.is_pinned()

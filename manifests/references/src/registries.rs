@@ -24,17 +24,11 @@ pub struct Registry {
 
 /// The registries in a text that are named by themselves, in the order of their bytes.
 pub fn registries(text: &str, format: Format) -> Vec<Registry> {
-    let mut report = Report::new(text);
-    match format {
-        Format::Environment => in_environment(text, &mut report),
-        Format::Dockerfile | Format::List => {}
-        _ => crate::read::documents(text, format, &mut report),
-    }
-    report.finish_registries()
+    crate::survey(text, format).registries
 }
 
 /// `REGISTRY=…`, and whatever else ends so.
-fn in_environment(text: &str, report: &mut Report<'_>) {
+pub(crate) fn in_environment(text: &str, report: &mut Report<'_>) {
     for (at, line) in crate::lines::of(text) {
         let Some((name, value)) = line.split_once('=') else { continue };
         let name = name.trim().trim_start_matches("export ").trim();

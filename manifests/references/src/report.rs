@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::parts::Parts;
 use crate::registries::Registry;
-use crate::{Found, How, Place};
+use crate::{Found, How, Place, Survey};
 
 /// What was found in a text so far.
 #[derive(Debug)]
@@ -12,11 +12,13 @@ pub(crate) struct Report<'t> {
     text: &'t str,
     found: Vec<Found>,
     registries: Vec<Registry>,
+    /// With the byte where each stands.
+    unclear: Vec<(usize, Place)>,
 }
 
 impl<'t> Report<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        Self { text, found: Vec::new(), registries: Vec::new() }
+        Self { text, found: Vec::new(), registries: Vec::new(), unclear: Vec::new() }
     }
 
     /// Notes a reference. Its line and column follow from its bytes.
@@ -37,19 +39,13 @@ impl<'t> Report<'t> {
         self.registries.push(Registry { value: value.to_owned(), place, span });
     }
 
-    /// The registries in the order of their bytes, each once.
-    pub(crate) fn finish_registries(mut self) -> Vec<Registry> {
-        self.registries.sort_by_key(|registry| (registry.span.start, registry.span.end));
-        self.registries.dedup_by(|later, first| later.span == first.span);
-        let mut lines = Lines::new(self.text);
-        for registry in &mut self.registries {
-            (registry.place.line, registry.place.column) = lines.place(registry.span.start);
-        }
-        self.registries
+    /// Notes an image of which nothing is known before something is rendered.
+    pub(crate) fn push_unclear(&mut self, at: usize, object: Option<String>, path: String) {
+        self.unclear.push((at, Place { line: 0, column: 0, object, path }));
     }
 
     /// Everything in the order of its bytes, each once: what was noted first of the same bytes stays.
-    pub(crate) fn finish(mut self) -> Vec<Found> {
+    pub(crate) fn finish(mut self) -> Survey {
         self.found.sort_by_key(|found| (found.spans.repository.start, found.spans.repository.end));
         self.found.dedup_by(|later, first| later.spans.repository == first.spans.repository);
         self.found.sort_by_key(|found| found.spans.first());
@@ -57,7 +53,19 @@ impl<'t> Report<'t> {
         for found in &mut self.found {
             (found.place.line, found.place.column) = lines.place(found.spans.first());
         }
-        self.found
+        self.registries.sort_by_key(|registry| (registry.span.start, registry.span.end));
+        self.registries.dedup_by(|later, first| later.span == first.span);
+        let mut lines = Lines::new(self.text);
+        for registry in &mut self.registries {
+            (registry.place.line, registry.place.column) = lines.place(registry.span.start);
+        }
+        self.unclear.sort();
+        let mut lines = Lines::new(self.text);
+        for (at, place) in &mut self.unclear {
+            (place.line, place.column) = lines.place(*at);
+        }
+        let unclear = self.unclear.into_iter().map(|(_, place)| place).collect();
+        Survey { found: self.found, registries: self.registries, unclear }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Images that are named in pieces: `registry`, `repository`, `tag` and `digest` beside each other.
 
 use crate::Named;
-use crate::keys::Beside;
+use crate::keys::{self, Beside};
 use crate::mapped::{HOLE, Mapped};
 use crate::parts::Parts;
 use crate::tree::{Kind, Tree};
@@ -33,6 +33,30 @@ impl Pieces {
                 pieces.has_policy = true;
             }
         }
+        pieces
+    }
+
+    /// What parameters of a chart say of the image whose keys begin with `stem`: each is a `name` and a `value`.
+    pub(crate) fn parameters(tree: &Tree<'_>, list: usize, stem: &str, beside: &Beside<'_>) -> Self {
+        let mut pieces = Self::default();
+        let mut over_all = None;
+        for entry in tree.children(list) {
+            let Some(name) = crate::read::parameter_name(tree, entry) else { continue };
+            let (of, key) = name.rsplit_once('.').unwrap_or(("", name));
+            let Some(value) = tree.child(entry, "value") else { continue };
+            if keys::is_registry(key) && matches!(of, "" | "global") {
+                over_all = Some(value);
+            }
+            let is = |part| of == stem && beside.is(key, part);
+            if is("registry") {
+                pieces.registry = Some(value);
+            } else if is("tag") {
+                pieces.tag = Some(value);
+            } else if is("digest") {
+                pieces.digest = Some(value);
+            }
+        }
+        pieces.registry = over_all.or(pieces.registry);
         pieces
     }
 

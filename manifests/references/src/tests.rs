@@ -304,3 +304,57 @@ fn texts_within_config_maps() {
         )],
     );
 }
+
+#[test]
+fn parameters_of_charts() {
+    check(
+        Format::Yaml,
+        &[
+            (
+                "releases:\n- name: a\n  set:\n  - name: image.registry\n    value: docker.io\n  - name: image.repository\n    value: bitnami/redis\n  - {name: image.tag, value: \"7.2\"}\n  - {name: service.port, value: 80}\n",
+                &["releases[0].set[1].value value docker.io/bitnami/redis:7.2"],
+            ),
+            (
+                "releases:\n- name: a\n  set:\n  - {name: global.imageRegistry, value: h.c}\n  - {name: image.repository, value: bitnami/redis}\n",
+                &["releases[0].set[1].value value h.c/bitnami/redis"],
+            ),
+            (
+                "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  source:\n    helm:\n      parameters:\n      - {name: web.image.repository, value: a/b}\n      - {name: web.image.tag, value: v1}\n    kustomize:\n      images: [\"nginx=nginx:1.25.3\", \"redis:7\"]\n",
+                &[
+                    "Application: spec.source.helm.parameters[0].value custom-resource a/b:v1",
+                    "Application: spec.source.kustomize.images[0] custom-resource nginx:1.25.3",
+                    "Application: spec.source.kustomize.images[1] custom-resource redis:7",
+                ],
+            ),
+            (
+                "apiVersion: tekton.dev/v1\nkind: Task\nspec:\n  params:\n  - {name: builder-image, default: \"alpine:3.19\"}\n  - {name: path, default: a}\n",
+                &["Task: spec.params[0].default custom-resource alpine:3.19"],
+            ),
+        ],
+    );
+    let set = "releases:\n- set:\n  - {name: global.imageRegistry, value: docker.io}\n";
+    assert_eq!(crate::registries(set, Format::Yaml)[0].value, "docker.io");
+    let both = format!("{set}  - {{name: image.repository, value: a/b}}\n");
+    assert!(crate::registries(&both, Format::Yaml).is_empty());
+    let compose =
+        "services:\n  web:\n    build:\n      additional_contexts:\n        base: docker-image://alpine\n";
+    assert_eq!(found(compose, Format::Compose), ["services.web.build.additional_contexts.base image alpine"]);
+}
+
+#[test]
+fn what_only_rendering_tells_is_told_so() {
+    let places = |text: &str, format| -> Vec<String> {
+        let survey = crate::survey(text, format);
+        survey.unclear.iter().map(|place| format!("{}:{} {}", place.line, place.column, place.path)).collect()
+    };
+    let template = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: {{ include \"a.image\" . }}\n  - image: \"{{ .Values.a }}/b:1\"\n  - image: {{ printf \"%s/%s:%s\" \"quay.io\" (lower \"A\") \"v1\" }}\n  - image: redis\n";
+    assert_eq!(
+        places(template, Format::Template),
+        ["5:12 spec.containers[0].image", "7:12 spec.containers[2].image"]
+    );
+    assert_eq!(
+        places("services:\n  a: {image: \"${A_IMAGE}\"}\n", Format::Compose),
+        ["2:15 services.a.image"]
+    );
+    assert!(places("image: redis:7\nuseImage: true\nimage2: \"{{ x }}\"\n", Format::Yaml).is_empty());
+}

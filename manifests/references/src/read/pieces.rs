@@ -8,7 +8,7 @@ use crate::parts::Parts;
 use crate::plausible;
 use crate::shape::Pieces;
 use crate::surroundings::Surroundings;
-use crate::tree::Kind;
+use crate::tree::{Kind, Tree};
 
 impl Reader<'_, '_, '_> {
     /// An image whose tag stands in another key: `imageTag` beside `image`.
@@ -28,6 +28,9 @@ impl Reader<'_, '_, '_> {
     /// A repository in a map of its own pieces. True where the scalar needs no other look.
     pub(super) fn pieces(&mut self, node: usize, key: &str) -> bool {
         let tree = self.tree;
+        if key == "value" {
+            return self.parameter(node);
+        }
         let is_registry = keys::is_registry(key) || matches!(key, "registry" | "hub" | "imageRepository");
         if is_registry && self.registry(node, key) {
             return true;
@@ -66,6 +69,41 @@ impl Reader<'_, '_, '_> {
         true
     }
 
+    /// A parameter of a chart that names an image's repository: `image.repository` in helmfile's `set` and in Argo's
+    /// `parameters`, with what the parameters beside it say. True where it needs no other look.
+    fn parameter(&mut self, node: usize) -> bool {
+        let tree = self.tree;
+        let entry = tree.nodes[node].parent;
+        let list = tree.nodes[entry].parent;
+        if !matches!(tree.name(list), Some("set" | "setString" | "parameters")) {
+            return false;
+        }
+        let Some(name) = parameter_name(tree, entry) else { return false };
+        let (stem, key) = name.rsplit_once('.').unwrap_or(("", name));
+        if keys::is_registry(key) {
+            // Beside repositories it is theirs.
+            let names_repository = |entry: usize| {
+                let name = parameter_name(tree, entry).unwrap_or_default();
+                Beside::repository(name.rsplit('.').next().unwrap_or_default()).is_some()
+            };
+            return tree.children(list).any(names_repository) || self.registry(node, key);
+        }
+        let Some(beside) = Beside::repository(key) else { return false };
+        let pieces = Pieces::parameters(tree, list, stem, &beside);
+        let holder = stem.rsplit('.').next().unwrap_or_default();
+        let Some(scalar) = tree.scalar(node).filter(|_| pieces.say_image() || keys::is_image(holder)) else {
+            return false;
+        };
+        let content = tree.content(scalar, self.source);
+        let parts = plausible::named_so(&content.trimmed());
+        let Some(parts) = parts.and_then(|parts| pieces.complete(parts, tree, self.source)) else {
+            return false;
+        };
+        let around = Surroundings::of(tree, self.objects, node);
+        self.tell(node, &around, parts);
+        true
+    }
+
     /// A registry that stands beside no repository.
     fn registry(&mut self, node: usize, key: &str) -> bool {
         let tree = self.tree;
@@ -97,4 +135,9 @@ impl Reader<'_, '_, '_> {
         self.report.push_registry(&content.text, span, object, path);
         true
     }
+}
+
+/// The name of a parameter.
+pub(crate) fn parameter_name<'t>(tree: &Tree<'t>, entry: usize) -> Option<&'t str> {
+    tree.child(entry, "name").and_then(|name| tree.scalar(name)).map(|name| tree.raw(name))
 }
