@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::run::{find, headline, output, run, target};
 
 /// A program that tests start, and the Debian package that has it.
-const PACKAGES: [(&str, &str); 17] = [
+const PACKAGES: [(&str, &str); 18] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("ssh", "openssh-client"),
