@@ -14,6 +14,7 @@ mod bkrepo;
 mod blueking;
 mod catalogue;
 mod certificate;
+mod cluster;
 mod here;
 mod host;
 mod limits;
@@ -42,6 +43,7 @@ use tokio::time::timeout;
 
 pub use blueking::check_host;
 pub use catalogue::{CHECKS, Kind, find};
+pub use cluster::check_cluster;
 pub use host::{HostFacts, Known, SeLinux, Version, Zone, gather_host, gather_storage};
 pub use machine::{FileSystem, Machine, Ran, ThisMachine};
 pub use needs::{needs, registry_space};

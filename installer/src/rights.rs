@@ -43,18 +43,9 @@ impl Needs {
 
 /// Fails with all that is not allowed and that the steps of `plan` need.
 pub(crate) async fn require(context: &Context, plan: &Plan) -> Result<(), Failed> {
-    let mut asked: Vec<(Target, BTreeSet<Right>)> = Vec::new();
     let steps = plan.steps.iter().filter(|step| step.action != Action::Check);
-    for desired in steps.map(|step| &step.resource.desired) {
-        let Some((target, needs)) = needs(desired) else { continue };
-        match asked.iter_mut().find(|(known, _)| *known == target) {
-            Some((_, rights)) => rights.extend(needs.always),
-            None => asked.push((target, needs.always.into_iter().collect())),
-        }
-    }
-    for (target, rights) in asked {
+    for (target, rights) in asked(steps.map(|step| &step.resource.desired)) {
         let cluster = context.clusters.get(&target).await?;
-        let rights: Vec<Right> = rights.into_iter().collect();
         let required = cluster.require(&rights, "by this plan").await;
         required.map_err(|failed| {
             failed.hint(
@@ -63,6 +54,31 @@ pub(crate) async fn require(context: &Context, plan: &Plan) -> Result<(), Failed
         })?;
     }
     Ok(())
+}
+
+/// All that is not allowed and that these need.
+pub(crate) async fn missing<'a>(
+    context: &Context,
+    all: impl IntoIterator<Item = &'a Desired>,
+) -> Result<Vec<String>, Failed> {
+    let mut missing = Vec::new();
+    for (target, rights) in asked(all) {
+        let cluster = context.clusters.get(&target).await?;
+        missing.extend(cluster.missing(&rights).await?.iter().map(Right::to_string));
+    }
+    Ok(missing)
+}
+
+/// What is asked for, by cluster.
+fn asked<'a>(all: impl IntoIterator<Item = &'a Desired>) -> Vec<(Target, Vec<Right>)> {
+    let mut asked: Vec<(Target, BTreeSet<Right>)> = Vec::new();
+    for (target, needs) in all.into_iter().filter_map(needs) {
+        match asked.iter_mut().find(|(known, _)| *known == target) {
+            Some((_, rights)) => rights.extend(needs.always),
+            None => asked.push((target, needs.always.into_iter().collect())),
+        }
+    }
+    asked.into_iter().map(|(target, rights)| (target, rights.into_iter().collect())).collect()
 }
 
 /// A ClusterRole that allows all that is needed for these, and to take it back.

@@ -589,6 +589,8 @@ fn rights_are_asked_for_before_anything_is_changed() -> Result<()> {
     let refused = ground.apply().fail_with(1)?;
     refused.says("update secrets/login -n blueking")?.says("patch deployments.apps -n blueking")?;
     ensure!(cluster.writes().is_empty(), "{:?}", cluster.writes());
+    let looked = ground.run(&["preflight", "bundle", "--site", "site.yaml"]).run()?;
+    ensure!(format!("{looked}").contains("update secrets/login -n blueking"), "{looked}");
     let printed = ground.run(&["cluster-role", "bundle"]).succeed()?;
     printed.prints("kind: ClusterRole")?.prints("configmaps")?.prints("deployments")?;
     cluster.allow_everything();

@@ -15,8 +15,8 @@ use crate::Error;
 use crate::context::Context;
 use crate::fleet::members;
 use crate::preflight::{
-    CHECKS, NodeChecks, PreflightReport, Profile, Request, Role, bkrepo_login, list_text, login, needs,
-    preflight, preflight_nodes, registry_space, repositories, room, skipped,
+    CHECKS, NodeChecks, PreflightReport, Profile, Request, Role, bkrepo_login, check_cluster, list_text,
+    login, needs, preflight, preflight_nodes, registry_space, repositories, room, skipped,
 };
 use crate::site::SiteFile;
 
@@ -92,7 +92,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             Some(site) => look_at_nodes(args, &bundle, site, global, &events).await,
             None => Vec::new(),
         };
-        Ok(PreflightReport::new(preflight(&request).await).with_nodes(nodes))
+        let mut checks = preflight(&request).await;
+        if let (Some(site), false) = (&site, request.skip.contains("cluster-rights")) {
+            let bundle = Bundle::open(path, &args.trust.trust()?)?;
+            let context = Context::new(site.clone(), Some(bundle), global.network.options(), events.clone());
+            checks.extend(check_cluster(&context).await);
+        }
+        Ok(PreflightReport::new(checks).with_nodes(nodes))
     })?;
     drop(guard);
     global.output.print(&report, || report.text());

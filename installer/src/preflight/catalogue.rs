@@ -127,6 +127,9 @@ kinds! {
     BKREPO_WRITE = "bkrepo-write", Required,
         "without the right to write there, no file gets there",
         "give the user write access to the repository in bkrepo, or name another user under `bkrepo`";
+    CLUSTER_RIGHTS = "cluster-rights", Required,
+        "what others made in the cluster is changed only where its user may do that",
+        "`ferry-installer cluster-role` prints a role that an administrator can grant, or use another kubeconfig";
     NODE_REACH = "node-reach", Required,
         "a node that cannot be reached can neither be looked at nor be set up",
         "see that ssh gets there from here by itself: `ssh NODE true`";
