@@ -1,10 +1,13 @@
 //! helm, where it is on PATH: charts rendered as a site would get them.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// The most that a chart may render to.
 const MAX_OUTPUT: u64 = 64 << 20;
@@ -21,6 +24,8 @@ pub(super) struct Helm {
     path: PathBuf,
     /// `v3.17.2`.
     pub(super) version: String,
+    /// The longest that it may take.
+    limit: Duration,
 }
 
 /// What to render, and with what.
@@ -42,7 +47,7 @@ impl Helm {
         let path = std::env::var_os("PATH")?;
         let path =
             std::env::split_paths(&path).map(|folder| folder.join("helm")).find(|file| file.is_file())?;
-        let helm = Self { path, version: String::new() };
+        let helm = Self { path, version: String::new(), limit: LIMIT };
         let version = helm.run(&["version", "--short"], &[]).ok()?;
         let version = version.split(['+', '\n']).next().unwrap_or_default().trim().to_owned();
         // Helm 2 rendered in another way, and has been out of care since 2020.
@@ -81,11 +86,12 @@ impl Helm {
         command.args(arguments).args(files).stdin(Stdio::null());
         // Plugins and settings of the user's are no part of what a site gets.
         command.env("HELM_NO_PLUGINS", "1").env("HELM_DEBUG", "false").env_remove("HELM_NAMESPACE");
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        // A group of its own, so that what it starts ends with it.
+        let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.map_err(|error| format!("helm does not start: {error}"))?;
         let output = drain(child.stdout.take(), MAX_OUTPUT);
         let complaint = drain(child.stderr.take(), MAX_COMPLAINT);
-        let status = wait(&mut child)?;
+        let status = wait(&mut child, self.limit)?;
         let (output, is_cut) = output.join().unwrap_or_default();
         let (complaint, _) = complaint.join().unwrap_or_default();
         if !status.success() {
@@ -98,17 +104,17 @@ impl Helm {
     }
 }
 
-fn wait(child: &mut Child) -> Result<std::process::ExitStatus, String> {
+fn wait(child: &mut Child, limit: Duration) -> Result<std::process::ExitStatus, String> {
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
             return Ok(status);
         }
-        if begun.elapsed() > LIMIT {
+        if begun.elapsed() > limit {
             // It may have ended by itself just now.
-            let _ = child.kill();
+            let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
             let _ = child.wait();
-            return Err(format!("helm did not end within {} seconds", LIMIT.as_secs()));
+            return Err(format!("helm did not end within {} seconds", limit.as_secs()));
         }
         thread::sleep((begun.elapsed() / 10).clamp(Duration::from_millis(1), Duration::from_millis(50)));
     }
@@ -156,5 +162,27 @@ mod tests {
         assert_eq!((kept.as_str(), is_cut), ("aaaaaaaaaa", true));
         let (kept, is_cut) = drain(Some(&b"abc"[..]), 10).join().unwrap();
         assert_eq!((kept.as_str(), is_cut), ("abc", false));
+    }
+
+    #[test]
+    fn what_takes_too_long_ends_with_all_that_it_started() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, child) = (folder.path().join("helm"), folder.path().join("child"));
+        let script = format!("#!/bin/sh\nsleep 600 &\necho $! > {}\nwait\n", child.display());
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let helm = Helm { path, version: String::new(), limit: Duration::from_secs(2) };
+        assert!(helm.run(&["template"], &[]).unwrap_err().contains("did not end"));
+        let child = std::fs::read_to_string(child).unwrap();
+        let has_ended = || {
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+            state.map_or(true, |state| state.contains(") Z "))
+        };
+        let begun = Instant::now();
+        while !has_ended() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{child} goes on");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
