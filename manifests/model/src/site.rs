@@ -7,8 +7,8 @@
 mod bkrepo;
 mod blueking;
 mod charts;
-mod daemon_set;
 mod cluster;
+mod daemon_set;
 mod modes;
 mod nodes;
 mod registry;
