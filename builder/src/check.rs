@@ -15,6 +15,7 @@ mod files;
 pub mod fix;
 mod helm;
 mod holdings;
+mod kustomize;
 mod mention;
 mod rendered;
 mod report;
@@ -25,7 +26,7 @@ mod written;
 
 use std::path::{Path, PathBuf};
 
-use ferry_model::spec::Check;
+use ferry_model::spec::{Check, Ignore};
 use serde_json::Value;
 
 use crate::Error;
@@ -76,6 +77,16 @@ pub struct Checker {
     files: usize,
     unclear: Vec<Place>,
     unread: Vec<Unread>,
+    unproven: Vec<Unproven>,
+}
+
+/// A chart that may name more than is seen.
+#[derive(Debug)]
+struct Unproven {
+    source: String,
+    /// What it is silenced by: `chart:redis`.
+    name: String,
+    reason: String,
 }
 
 impl Checker {
@@ -90,6 +101,7 @@ impl Checker {
             files: 0,
             unclear: Vec::new(),
             unread: Vec::new(),
+            unproven: Vec::new(),
         }
     }
 
@@ -132,6 +144,7 @@ impl Checker {
             self.unread.push(Unread { source: source.to_owned(), reason });
         }
         let mut named = text.as_deref().map(|text| rendered::read(source, chart, text)).unwrap_or_default();
+        self.prove(source, chart, failure.as_deref(), &written.lacking);
         // What rendering shows needs no second witness.
         let news = |mention: &Mention| !named.iter().any(|other| other.image == mention.image);
         let news: Vec<Mention> = written.mentions.into_iter().filter(news).collect();
@@ -142,6 +155,21 @@ impl Checker {
         Ok(())
     }
 
+    /// Tells what of a chart is not seen: subcharts that are not there, or all that templates make up.
+    fn prove(&mut self, source: &str, chart: &Chart, failure: Option<&str>, lacking: &[String]) {
+        let mut unproven = |name: &str, reason: String| {
+            self.unproven.push(Unproven { source: source.to_owned(), name: format!("chart:{name}"), reason });
+        };
+        for name in lacking {
+            let reason = format!("its dependency {name} is not in charts/: run `helm dependency build`");
+            unproven(name, reason);
+        }
+        if let Some(failure) = failure.filter(|_| lacking.is_empty()) {
+            let reason = format!("it does not render, so what its templates make up is not seen: {failure}");
+            unproven(&chart.metadata.name, reason);
+        }
+    }
+
     /// What helm makes of a chart; none where it is not asked.
     fn render(
         &self,
@@ -149,7 +177,8 @@ impl Checker {
         content: Content<'_>,
         values: &[PathBuf],
     ) -> Result<Option<Result<String, String>>, Error> {
-        let Some(helm) = &self.helm else { return Ok(None) };
+        let is_library = chart.metadata.kind.as_deref() == Some("library");
+        let Some(helm) = self.helm.as_ref().filter(|_| !is_library) else { return Ok(None) };
         let mut kept = None;
         let path = match content {
             Content::At(path) => path.to_owned(),
@@ -175,7 +204,17 @@ impl Checker {
 
     /// Compares what was found with what is carried.
     pub fn finish(mut self, holdings: &Holdings, rules: &Check) -> Report {
-        let (images, idle) = report::judge(self.mentions, holdings, rules);
+        let (images, mut idle) = report::judge(self.mentions, holdings, rules);
+        for unproven in self.unproven {
+            let Unproven { source, name, reason } = unproven;
+            let silences = |rule: &&Ignore| {
+                rule.image.matches(&name) && rule.place.as_ref().is_none_or(|place| place.matches(&source))
+            };
+            match rules.ignore.iter().find(silences) {
+                Some(rule) => idle.retain(|idle| !idle.is(rule)),
+                None => self.unread.push(Unread { source, reason }),
+            }
+        }
         self.unclear.sort();
         self.unclear.dedup();
         let is_missing = images.iter().any(|image| image.state == State::Missing);

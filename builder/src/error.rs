@@ -205,6 +205,11 @@ impl Failure for Error {
             Self::OutOfDate { .. } => {
                 vec!["run `ferry-builder lock SPEC`, review the difference, and commit it".into()]
             }
+            Self::Incomplete { missing, .. } if missing.is_empty() => vec![
+                "give the chart the site's `values` in the spec, or the subcharts that it lacks".into(),
+                "what need not be seen is silenced in the spec:  check: {ignore: [{image: \"chart:NAME\", in: \"charts/NAME*\", reason: …}]}".into(),
+                "--skip-check builds without looking".into(),
+            ],
             Self::Incomplete { spec, missing, .. } => {
                 let (image, place) = missing.first().cloned().unwrap_or_default();
                 let place = place.split('/').take(2).collect::<Vec<_>>().join("/");

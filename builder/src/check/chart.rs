@@ -46,6 +46,9 @@ pub(super) struct Metadata {
     pub(super) version: String,
     #[serde(default)]
     pub(super) app_version: Option<String>,
+    /// `library` for one that others take in, and that renders to nothing itself.
+    #[serde(default, rename = "type")]
+    pub(super) kind: Option<String>,
     #[serde(default)]
     pub(super) dependencies: Vec<Dependency>,
 }

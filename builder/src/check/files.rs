@@ -1,15 +1,20 @@
 //! Paths from the command line: charts, manifests, helmfiles, compose files, Dockerfiles, Marathon apps, environment files
 //! and lists, or folders of them.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use ferry_model::failure::Class;
-use ferry_references::{Found, find, format_of};
+use ferry_references::{Format, Found, How, Scopes, documents, format_of, is_split, survey};
+use serde_json::Value;
 
+use super::chart::lenient;
+use super::kustomize::Kustomized;
 use super::mention::{Mention, Weight, has_unknown};
-use super::{Checker, Content, Unread};
+use super::{Checker, Content, Place, Unread};
 use crate::Error;
 
 /// The largest file that is looked into.
@@ -26,13 +31,14 @@ pub(super) fn look_into(checker: &mut Checker, path: &Path, not_these: &[PathBuf
         if is_archive(path) {
             return checker.chart(source, Content::At(path), &[]);
         }
-        if !one_file(checker, source, path)? {
+        if !one_file(checker, source, path, &Kustomized::default())? {
             let problem = format!("{} is no chart, and nothing that is known to name images", path.display());
             let hint = "name a chart, a manifest, a values file, a compose file, a Dockerfile, an environment file, a list (*.txt) or a folder of them";
             return Err(Error::Entry { problem, hint: Some(hint.into()), class: Class::Usage });
         }
         return Ok(());
     }
+    let kustomized = Kustomized::of(path);
     let skipped: Vec<PathBuf> = not_these.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let mut walk = walkdir::WalkDir::new(path).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
@@ -55,7 +61,7 @@ pub(super) fn look_into(checker: &mut Checker, path: &Path, not_these: &[PathBuf
             if is_archive(entry.path()) {
                 chart_of_folder(checker, &name, entry.path())?;
             } else if entry.path().extension().is_none_or(|extension| extension != "lock") {
-                one_file(checker, &name, entry.path())?;
+                one_file(checker, &name, entry.path(), &kustomized)?;
             }
         }
     }
@@ -85,7 +91,7 @@ fn chart_of_folder(checker: &mut Checker, name: &str, path: &Path) -> Result<(),
 }
 
 /// Looks into a file; tells whether it is of a kind that names images.
-fn one_file(checker: &mut Checker, name: &str, path: &Path) -> Result<bool, Error> {
+fn one_file(checker: &mut Checker, name: &str, path: &Path, kustomized: &Kustomized) -> Result<bool, Error> {
     let mut file = File::open(path).map_err(Error::io("reading", path))?;
     let mut bytes = Vec::new();
     let read = file.by_ref().take(BEGINNING as u64).read_to_end(&mut bytes);
@@ -105,25 +111,111 @@ fn one_file(checker: &mut Checker, name: &str, path: &Path) -> Result<bool, Erro
         return unread(checker, "it is no UTF-8 text".to_owned());
     };
     checker.files += 1;
-    for found in find(&text, format) {
-        take(checker, name, &found);
-    }
+    survey_file(checker, &OneFile { name, path, kustomized, format }, &without_own(&text));
     Ok(true)
 }
 
-fn take(checker: &mut Checker, name: &str, found: &Found) {
-    let mut place = Mention::place(name, None, found);
-    if has_unknown(found) {
+/// The text without documents of Ferry's own: a spec names what is carried, and nobody pulls it from there. Lines stay.
+fn without_own(text: &str) -> Cow<'_, str> {
+    let is_own = |document: &str| {
+        let versions = document.lines().filter_map(|line| line.strip_prefix("apiVersion:"));
+        versions.into_iter().any(|version| version.trim().trim_matches(['"', '\'']).starts_with("ferry/"))
+    };
+    if !documents(text).any(|range| is_own(&text[range])) {
+        return Cow::Borrowed(text);
+    }
+    let keep = |range: std::ops::Range<usize>| {
+        let document = &text[range];
+        if is_own(document) { "\n".repeat(document.matches('\n').count()) } else { document.to_owned() }
+    };
+    Cow::Owned(documents(text).map(keep).collect())
+}
+
+/// A file that is looked into.
+struct OneFile<'a> {
+    name: &'a str,
+    path: &'a Path,
+    kustomized: &'a Kustomized,
+    format: Format,
+}
+
+fn survey_file(checker: &mut Checker, file: &OneFile<'_>, text: &str) {
+    let survey = survey(text, file.format);
+    let scopes = Scopes::new(text, survey.registries);
+    let built = if file.format == Format::Compose { built(text) } else { HashSet::new() };
+    for found in &survey.found {
+        take(checker, file, found, &scopes, &built);
+    }
+    checker.unclear.extend(survey.unclear.into_iter().map(|place| Place {
+        source: file.name.to_owned(),
+        file: None,
+        line: Some(place.line),
+        object: place.object,
+        path: place.path,
+        how: How::Image,
+        rendered: false,
+        note: None,
+    }));
+}
+
+/// The paths of images that compose builds itself.
+fn built(text: &str) -> HashSet<String> {
+    let document: Value = lenient(text).unwrap_or_default();
+    let services = document.get("services").and_then(Value::as_object);
+    let built = services.into_iter().flatten().filter(|(_, service)| service.get("build").is_some());
+    built
+        .flat_map(|(name, _)| [format!("services.{name}.image"), format!("services[{name:?}].image")])
+        .collect()
+}
+
+fn take(checker: &mut Checker, file: &OneFile<'_>, found: &Found, scopes: &Scopes, built: &HashSet<String>) {
+    let mut place = Mention::place(file.name, None, found);
+    let mut named = found.named.clone();
+    let above = scopes.above(found).map(|index| &scopes.all()[index]);
+    if let Some(scope) = above {
+        named.registry = Some(scope.value.clone());
+    }
+    let is_unknown = match above {
+        // What stands beside it does not count there.
+        Some(_) => has_unknown(&Found { named: named.clone(), ..found.clone() }),
+        None => has_unknown(found),
+    };
+    if is_unknown {
         checker.unclear.push(place);
         return;
     }
-    let last = found.place.path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    let is_in_parts = found.spans.whole.is_none() && (last.ends_with("repository") || last.ends_with("repo"));
-    let weight = if is_in_parts && found.named.registry.is_none() {
+    let mut weight = Weight::Needed;
+    if is_split(found) && named.registry.is_none() {
         place.note = Some("its registry is said elsewhere".to_owned());
-        Weight::Possible
-    } else {
-        Weight::Needed
-    };
-    checker.mentions.extend(Mention::new(found, &found.named, weight, place));
+        weight = Weight::Possible;
+    } else if built.contains(&found.place.path) {
+        place.note = Some("compose builds it".to_owned());
+        weight = Weight::Optional;
+    }
+    if matches!(found.how, How::Image | How::CustomResource) {
+        let (stays, others) = file.kustomized.becomes(file.path, &named);
+        for other in others {
+            let mut place = place.clone();
+            place.note = Some(format!("which a kustomization puts in the place of {named}"));
+            checker.mentions.extend(Mention::new(found, &other, weight, place));
+        }
+        if !stays {
+            place.note = Some("a kustomization puts another in its place".to_owned());
+            weight = Weight::Optional;
+        }
+    }
+    checker.mentions.extend(Mention::new(found, &named, weight, place));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_of_ferry_are_passed_over() {
+        let text = "a: 1\n---\napiVersion: \"ferry/v1\"\nimages: [a:1]\n---\napiVersion: v1\n";
+        assert_eq!(without_own(text), "a: 1\n\n\n\n---\napiVersion: v1\n");
+        let other = "apiVersion: v1\ndata:\n  a: |\n    apiVersion: ferry/v1\n";
+        assert!(matches!(without_own(other), Cow::Borrowed(_)));
+    }
 }

@@ -69,7 +69,7 @@ impl Mention {
     pub(super) fn new(found: &Found, named: &Named, weight: Weight, place: Place) -> Option<Self> {
         let image: ImageReference = written(named).parse().ok()?;
         let is_pinned = named.tag.is_some() || named.digest.is_some();
-        let is_field = matches!(found.how, How::Image | How::Kustomization | How::Dockerfile | How::Line);
+        let is_field = matches!(found.how, How::Image | How::Dockerfile | How::Line);
         // Where an image is pulled from such a field, no tag means `latest`.
         let weight = if is_pinned || is_field { weight } else { weight.min(Weight::Possible) };
         Some(Self { image, is_pinned: is_pinned || is_field, weight, place })

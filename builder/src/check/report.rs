@@ -60,7 +60,7 @@ pub struct Unread {
 }
 
 /// A silenced alarm that there was none of.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Idle {
     /// Its `image`.
@@ -70,6 +70,21 @@ pub struct Idle {
     pub place: Option<String>,
     /// Its `reason`.
     pub reason: String,
+}
+
+impl Idle {
+    fn of(rule: &Ignore) -> Self {
+        Self {
+            image: rule.image.to_string(),
+            place: rule.place.as_ref().map(ToString::to_string),
+            reason: rule.reason.clone(),
+        }
+    }
+
+    /// Whether it is this rule.
+    pub(super) fn is(&self, rule: &Ignore) -> bool {
+        *self == Self::of(rule)
+    }
 }
 
 /// An image that something names.
@@ -146,11 +161,7 @@ pub(super) fn judge(
         images.push(judge_one(image, mentions, holdings, &rules.ignore, &mut used));
     }
     images.sort_by(|a, b| (a.state, &a.image).cmp(&(b.state, &b.image)));
-    let idle = rules.ignore.iter().zip(used).filter(|(_, used)| !used).map(|(rule, _)| Idle {
-        image: rule.image.to_string(),
-        place: rule.place.as_ref().map(ToString::to_string),
-        reason: rule.reason.clone(),
-    });
+    let idle = rules.ignore.iter().zip(used).filter(|(_, used)| !used).map(|(rule, _)| Idle::of(rule));
     (images, idle.collect())
 }
 
@@ -234,7 +245,8 @@ const SHOWN: usize = 4;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chart in &self.charts {
-            if let Some(failure) = &chart.failure {
+            let is_told = self.unread.iter().any(|unread| unread.source == chart.source);
+            if let Some(failure) = chart.failure.as_ref().filter(|_| !is_told) {
                 writeln!(f, "{} does not render, so all that it says counts: {failure}", chart.source)?;
             }
         }

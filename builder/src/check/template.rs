@@ -119,6 +119,7 @@ mod tests {
             name: "app".into(),
             version: "1.0.0".into(),
             app_version: Some("v2.1".into()),
+            kind: None,
             dependencies: Vec::new(),
         };
         let values =

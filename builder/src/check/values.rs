@@ -76,7 +76,7 @@ pub(super) fn parts(parent: &Chart, values: &Value, subchart: &Chart) -> Vec<Par
 }
 
 /// The first path of `condition` that leads to a yes or no decides; else any of the tags; else it is on.
-fn is_on(dependency: &Dependency, values: &Value) -> bool {
+pub(super) fn is_on(dependency: &Dependency, values: &Value) -> bool {
     let conditions = dependency.condition.as_deref().unwrap_or_default().split(',').map(str::trim);
     let mut decided = conditions.filter_map(|path| get(values, path)?.as_bool());
     if let Some(decision) = decided.next() {

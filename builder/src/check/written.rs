@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ferry_references::{Format, Found, Named, find, format_of};
+use ferry_references::{Format, Found, How, Named, find, format_of, survey};
 use serde_json::Value;
 
 use super::chart::Chart;
@@ -22,6 +22,8 @@ pub(super) struct Written<'a> {
     pub(super) mentions: Vec<Mention>,
     /// References of which a part is only known to a renderer.
     pub(super) unclear: Vec<Place>,
+    /// Dependencies that are switched on and not in `charts/`.
+    pub(super) lacking: Vec<String>,
 }
 
 /// A chart within the chart: itself, or a subchart of any depth.
@@ -39,7 +41,7 @@ struct Level<'a> {
 
 impl<'a> Written<'a> {
     pub(super) fn new(source: &'a str, rendered: Option<&'a HashSet<String>>) -> Self {
-        Self { source, rendered, mentions: Vec::new(), unclear: Vec::new() }
+        Self { source, rendered, mentions: Vec::new(), unclear: Vec::new(), lacking: Vec::new() }
     }
 
     /// Reads a chart with the values that the user gives it.
@@ -66,6 +68,13 @@ impl<'a> Written<'a> {
                 let off = off.as_deref();
                 self.level(Level { chart, values: &values, folder: &folder, name: &name, off })?;
             }
+        }
+        if level.off.is_none() {
+            let is_there =
+                |name: &str| level.chart.subcharts.iter().any(|sub| sub.chart.metadata.name == name);
+            let listed = level.chart.metadata.dependencies.iter();
+            let lacking = listed.filter(|one| !is_there(&one.name) && values::is_on(one, level.values));
+            self.lacking.extend(lacking.map(|dependency| dependency.name.clone()));
         }
         self.values(level, &keys);
         for (path, text) in &level.chart.files {
@@ -108,7 +117,10 @@ impl<'a> Written<'a> {
                 continue;
             }
             let named = completed(&found, registry.as_deref(), level.chart.metadata.app_version.as_deref());
-            self.push(level, &found, &named, place, Weight::Needed);
+            let switch = switched_off(&values, &found.place.path);
+            let weight = if switch.is_some() { Weight::Optional } else { Weight::Needed };
+            place.note = place.note.or_else(|| switch.map(|key| format!("the values switch `{key}` off")));
+            self.push(level, &found, &named, place, weight);
         }
     }
 
@@ -123,8 +135,24 @@ impl<'a> Written<'a> {
         };
         let filled = (format == Format::Template).then(|| fill(text, known));
         let text = filled.as_deref().unwrap_or(text);
-        for found in find(text, format) {
+        let survey = survey(text, format);
+        for place in survey.unclear {
+            self.unclear(Place {
+                source: self.source.to_owned(),
+                file: Some(format!("{}{path}", level.folder)),
+                line: Some(place.line),
+                object: place.object,
+                path: place.path,
+                how: How::Image,
+                rendered: false,
+                note: level.off.map(str::to_owned),
+            });
+        }
+        for found in survey.found {
             let place = self.place(level, path, &found);
+            // A chart's own list has all that it may ever use.
+            let is_listed = path == "Chart.yaml" && found.how == How::Annotation;
+            let weight = if is_listed { weight.min(Weight::Possible) } else { weight };
             if has_unknown(&found) {
                 self.unclear(place);
             } else {
@@ -216,4 +244,44 @@ fn completed(found: &Found, registry: Option<&str>, app_version: Option<&str>) -
         named.tag = app_version.map(str::to_owned);
     }
     named
+}
+
+/// The keys of the innermost map around an image that its own `enabled: false` switches off.
+fn switched_off<'p>(values: &Value, path: &'p str) -> Option<&'p str> {
+    let mut value = values;
+    let mut switch = None;
+    for (dot, _) in path.match_indices('.') {
+        let key = path[..dot].rsplit('.').next().unwrap_or_default();
+        let Some(inner) = value.get(key) else { break };
+        value = inner;
+        if value.get("enabled") == Some(&Value::Bool(false)) {
+            switch = Some(&path[..dot]);
+        }
+    }
+    switch
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_switched_off_in_values() {
+        let values = json!({
+            "enabled": false,
+            "metrics": {"enabled": false, "image": {"repository": "a/b"}, "deep": {"er": {"image": "a/b"}}},
+            "web": {"enabled": true, "image": {"repository": "a/b"}},
+        });
+        for (path, switch) in [
+            ("metrics.image.repository", Some("metrics")),
+            ("metrics.deep.er.image", Some("metrics")),
+            ("web.image.repository", None),
+            ("image", None),
+            ("none.image", None),
+        ] {
+            assert_eq!(switched_off(&values, path), switch, "{path}");
+        }
+    }
 }

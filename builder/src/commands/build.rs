@@ -105,6 +105,9 @@ async fn complete(spec: &SpecFile, lock: &Lock, access: Access<'_>) -> Result<()
             "charts may need {possible} more images than they do with these values: `ferry-builder check {spec}` lists them"
         ));
     }
+    for doubt in doubts(&report) {
+        events.warn(doubt);
+    }
     if report.complete {
         return Ok(());
     }
@@ -114,6 +117,32 @@ async fn complete(spec: &SpecFile, lock: &Lock, access: Access<'_>) -> Result<()
         return Ok(());
     }
     Err(error)
+}
+
+/// What the check does not know, and passes all the same.
+fn doubts(report: &check::Report) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if report.helm.is_none() {
+        doubts.push(
+            "helm is not on PATH, so charts were not rendered: images that their templates make up are not seen, \
+             and others count that are never used"
+                .to_owned(),
+        );
+    }
+    for chart in &report.charts {
+        let is_told = report.unread.iter().any(|unread| unread.source == chart.source);
+        if let Some(failure) = chart.failure.as_ref().filter(|_| !is_told) {
+            doubts.push(format!("{} does not render: {failure}", chart.source));
+        }
+    }
+    if let Some(first) = report.unclear.first() {
+        let line = first.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let (count, place) = (report.unclear.len(), first.name());
+        doubts.push(format!(
+            "templates say what {count} images are, such as {place}{line}, and nobody rendered them"
+        ));
+    }
+    doubts
 }
 
 fn incomplete(spec: &SpecFile, report: &check::Report) -> Error {

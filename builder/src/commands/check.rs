@@ -22,7 +22,7 @@ use crate::resolve::{self, Update};
 /// written too. What a chart names only where these values do not lead is `possible` and no failure.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-builder check bundle.yaml                          # the charts of a spec\n  ferry-builder check bundle.yaml ./blueking ./deploy      # and all that lies in these folders\n  ferry-builder check bundle.yaml --fix                    # add what is missing to the spec\n  ferry-builder check bundle.ferry.tar.zst --values bk-monitor=custom.yaml --output json\n\nA false alarm is silenced in the spec:\n  check:\n    ignore:\n      - {image: \"busybox*\", in: \"charts/bk-monitor*\", reason: the pods that use it are not deployed here}\n\nExit codes: 0 nothing is missing, 1 something is"
+    after_help = "Examples:\n  ferry-builder check bundle.yaml                          # the charts of a spec\n  ferry-builder check bundle.yaml ./blueking ./deploy      # and all that lies in these folders\n  ferry-builder check bundle.yaml --fix                    # add what is missing to the spec\n  ferry-builder check bundle.ferry.tar.zst --values bk-monitor=custom.yaml --output json\n\nA false alarm is silenced in the spec:\n  check:\n    ignore:\n      - {image: \"busybox*\", in: \"charts/bk-monitor*\", reason: the pods that use it are not deployed here}\n\nSo is a chart that does not render, or a subchart that is not there:\n      - {image: \"chart:mysql\", reason: the database is outside}\n\nExit codes: 0 nothing is missing, 1 something is"
 )]
 pub(super) struct Args {
     /// A spec (`*.yaml`), a lock (`*.lock`) or a bundle.
