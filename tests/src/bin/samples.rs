@@ -33,7 +33,8 @@ fn main() -> Result<()> {
             }
         }
         ["bkrepo"] => {
-            let setup = bkrepo::Setup { keeping: bkrepo::Keeping::DigestsOnly, ..bkrepo::Setup::after_paas() };
+            let setup =
+                bkrepo::Setup { keeping: bkrepo::Keeping::DigestsOnly, ..bkrepo::Setup::after_paas() };
             let server = bkrepo::Bkrepo::start(setup)?;
             println!("{}", server.url());
             std::io::stdin().read_to_end(&mut Vec::new())?;
