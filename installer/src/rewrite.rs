@@ -2,7 +2,7 @@
 //!
 //! 1. [`known`] says what the bundle has, by the names of the world and by those that `apply` pushes.
 //! 2. [`walk`] finds the files; [`pieces`] cuts each into pieces that fit into memory; [`archive`] opens charts.
-//! 3. [`text`] finds the references of a piece, [`judge`] decides on each, [`scopes`] on registries that stand for several.
+//! 3. [`text`] finds the references of a piece, [`judge`] decides on each, and on registries that stand for several.
 //! 4. [`sink`] writes what follows; [`resolve`] asks the registry for every name that then stands there.
 //!
 //! Only the bytes of references change, and only of those that the bundle has; everything else is told.
@@ -15,7 +15,6 @@ mod pods;
 mod remark;
 mod report;
 mod resolve;
-mod scopes;
 mod sink;
 mod text;
 mod walk;
@@ -39,7 +38,7 @@ use crate::desire::{Naming, ingress, virtual_settings};
 use crate::export::host_platform;
 use judge::Judge;
 use known::{Known, Target};
-use pieces::Pieces;
+use pieces::{Pieces, line_ends};
 use pods::Pods;
 use remark::Said;
 use resolve::Use;
@@ -472,7 +471,7 @@ impl<R: Read> Source<R> {
                 && let Some(piece) = pieces.next()?
             {
                 let here = lines;
-                lines += piece.iter().filter(|byte| **byte == b'\n').count();
+                lines += line_ends(&piece);
                 batch.push((piece, here));
             }
             if batch.is_empty() {

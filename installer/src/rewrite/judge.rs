@@ -1,11 +1,10 @@
 //! Decides what becomes of each reference. Pure: what the bundle has, what stands in the text, what follows.
 
 use ferry_model::Digest;
-use ferry_references::{Found, How};
+use ferry_references::{Found, How, Registry, Scope, is_split};
 
 use super::known::{Known, Match, Mirror, Name, Target};
 use super::remark::{Kind, Said};
-use super::scopes::Scope;
 
 /// Decides what becomes of each reference of one text.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +47,19 @@ enum Tag<'a> {
 }
 
 impl Judge<'_> {
+    /// Whether images come from a registry: its name says so, or the bundle has some of it. Schemas, packages and services have
+    /// registries too.
+    pub(super) fn is_of_images(&self, registry: &Registry) -> bool {
+        let key = registry.place.path.rsplit(['.', '[']).next().unwrap_or_default();
+        let key: String =
+            key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let host = registry.value.split('/').next().unwrap_or_default();
+        ["image", "docker", "container"].iter().any(|word| key.contains(word))
+            || matches!(key.as_str(), "registry" | "registryhost" | "registryaddress" | "hub" | "value")
+            || self.known.is_site(host)
+            || self.known.count_from(&registry.value) > 0
+    }
+
     /// What becomes of a registry and the images below it.
     pub(super) fn rule(&self, scope: &Scope, below: &[&Found]) -> Ruling {
         let value = scope.value.as_str();
@@ -100,7 +112,7 @@ impl Judge<'_> {
                     let registry = found.named.registry.as_ref().map_or_else(String::new, |_| base.clone());
                     self.edit(found, target, registry, relative)
                 }
-                None => self.lacking(&format!("{value}/{}", found.named)),
+                None => lacking(&format!("{value}/{}", found.named)),
             },
             Ruling::Site => self.named(found, Some(value), &found.named.repository),
             Ruling::Stays(_) => match self.below(value, found) {
@@ -152,7 +164,7 @@ impl Judge<'_> {
             },
             Tag::Elsewhere => name(None).map(|name| self.known.find(&name)),
         };
-        let Some(matched) = matched else { return self.lacking(&written) };
+        let Some(matched) = matched else { return lacking(&written) };
         match matched {
             Match::Held(target) => {
                 let (registry, repository) = (self.known.address().to_owned(), target.repository.clone());
@@ -165,7 +177,7 @@ impl Judge<'_> {
                     Kind::TagElsewhere,
                     format!("its tag is said elsewhere; the bundle has {}", list(&tags)),
                 );
-                let to = self.to(self.known.address().to_owned(), repository);
+                let to = to(self.known.address().to_owned(), repository);
                 Decision::Edit { to, target, said: Some(said) }
             }
             Match::AnyTag { repository: None, tags } => Decision::Leave(Said::problem(
@@ -217,7 +229,7 @@ impl Judge<'_> {
                 let message = format!("the bundle lacks {named}; it has {} of it", list(&tags));
                 return Decision::Leave(Said::problem(Kind::Lacking, message));
             }
-            _ => return self.lacking(&named.to_string()),
+            _ => return lacking(&named.to_string()),
         };
         let what = "its registry is said elsewhere";
         let base = self.base("");
@@ -270,10 +282,6 @@ impl Judge<'_> {
         }
     }
 
-    fn to(&self, registry: String, repository: String) -> ferry_references::Target {
-        ferry_references::Target { registry, repository, tag: None, digest: None }
-    }
-
     fn edit(&self, found: &Found, target: Target, registry: String, repository: String) -> Decision {
         let written = match self.tag(found) {
             Tag::Is(tag) => Some(tag),
@@ -283,12 +291,8 @@ impl Judge<'_> {
         let tag = target.tag.clone().filter(|tag| written != Some(tag));
         let digest = target.digest.map(|digest| digest.to_string());
         let digest = digest.filter(|digest| found.named.digest.as_ref() != Some(digest));
-        let to = ferry_references::Target { tag, digest, ..self.to(registry, repository) };
+        let to = ferry_references::Target { tag, digest, ..to(registry, repository) };
         Decision::Edit { to, target, said: None }
-    }
-
-    fn lacking(&self, written: &str) -> Decision {
-        Decision::Leave(lacks(written))
     }
 
     /// What the bundle lacks may still come through a mirror that is not the bundle's.
@@ -315,10 +319,12 @@ impl Judge<'_> {
     }
 }
 
-/// Whether its parts are values beside each other, and not one name.
-pub(super) fn is_split(found: &Found) -> bool {
-    let key = found.place.path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    found.spans.whole.is_none() && (key.ends_with("repository") || key.ends_with("repo"))
+fn to(registry: String, repository: String) -> ferry_references::Target {
+    ferry_references::Target { registry, repository, tag: None, digest: None }
+}
+
+fn lacking(written: &str) -> Decision {
+    Decision::Leave(lacks(written))
 }
 
 fn lacks(written: &str) -> Said {

@@ -174,7 +174,9 @@ impl Known {
             mirrors: mirrors(site),
         };
         for (index, (held, image)) in known.held.iter().zip(&catalog.images).enumerate() {
-            names(image).into_iter().for_each(|name| known.by_name.entry(name).or_default().push(index));
+            for name in names(image) {
+                known.by_name.entry(name).or_default().push(index);
+            }
             known.by_path.entry(held.world.repository().to_owned()).or_default().push(index);
             known.by_site.entry(held.repository.clone()).or_default().push(index);
         }
@@ -351,4 +353,4 @@ fn mirrors(site: &Site) -> BTreeMap<String, Mirror> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -83,6 +83,11 @@ impl<R: Read> Pieces<R> {
     }
 }
 
+/// How many lines end in it.
+pub(super) fn line_ends(bytes: &[u8]) -> usize {
+    bytes.iter().map(|byte| usize::from(*byte == b'\n')).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

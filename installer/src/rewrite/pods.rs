@@ -10,6 +10,7 @@ use ferry_model::site::VirtualNodes;
 use ferry_references::documents;
 use serde_json::Value;
 
+use super::pieces::line_ends;
 use super::remark::{Kind, Said};
 use crate::virtual_nodes::is_scheduled_there;
 
@@ -52,7 +53,7 @@ impl Pods {
             let mut new = document.to_owned();
             for path in paths {
                 let Some(result) = self.pod(&mut new, &path) else { continue };
-                let line = text[..range.start].bytes().filter(|byte| *byte == b'\n').count();
+                let line = line_ends(&text.as_bytes()[..range.start]);
                 all.push(Annotated { line, object: title(&value), result });
             }
             if new != document {
@@ -199,7 +200,7 @@ impl Lines<'_> {
 /// The document with annotations in the pod at a path; nothing where it is not written in block style.
 fn insert(document: &str, path: &[String], wanted: &BTreeMap<&str, &str>) -> Option<String> {
     let lines = Lines(document.split_inclusive('\n').collect());
-    let feed = if lines.0.first()?.ends_with("\r\n") { "\r\n" } else { "\n" };
+    let feed = if lines.0.iter().any(|line| line.ends_with("\r\n")) { "\r\n" } else { "\n" };
     let mut block = lines.block(0..lines.0.len())?;
     for key in path {
         let (line, below) = lines.key(&block, key)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
+use super::pieces::line_ends;
 use crate::replace::{Guise, Replacement};
 
 /// Where a text goes.
@@ -53,8 +54,8 @@ impl<'a> Sink<'a> {
                     }
                     hunks(*to, before, after, (*lines_before, *lines_after))?;
                 }
-                *lines_before += lines(before);
-                *lines_after += lines(bytes);
+                *lines_before += line_ends(before);
+                *lines_after += line_ends(bytes);
                 Ok(())
             }
             Self::InPlace { path, unchanged, replacement } => {
@@ -104,10 +105,6 @@ fn close(to: BufWriter<Replacement>) -> io::Result<()> {
 
 fn guise(path: &Path) -> io::Result<Guise> {
     Ok(Guise::with_mode(std::fs::metadata(path)?.permissions().mode() & 0o7777))
-}
-
-fn lines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
 /// The changes of a piece that has so many lines before it in the old and in the new text.

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use ferry_references::{Change, Format, Found, Left, find, plan};
+use ferry_references::{Change, Format, Found, Left, Registry, Scope, Scopes, documents, plan, survey};
 use serde::Serialize;
 
-use super::judge::{Decision, Judge, Ruling, is_split};
+use super::judge::{Decision, Judge, Ruling};
 use super::known::{Mirror, Target};
 use super::pods::{Annotated, Pods};
 use super::remark::{Kind, Remark, Said, Spot};
-use super::scopes::{Scope, scopes};
 
 /// A reference or a registry that got another name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,26 +81,34 @@ pub(super) fn rewrite(
     file: &Arc<str>,
     lines_before: usize,
 ) -> Seen {
-    let found = find(text, format);
-    let scopes = scopes(text, format);
+    let mut survey = survey(text, format);
+    let own = own_documents(text);
+    survey.found.retain(|found| !own.iter().any(|own| own.contains(&found.spans.first())));
+    survey.registries.retain(|registry| !own.iter().any(|own| own.contains(&registry.span.start)));
+    let found = survey.found;
+    let (registries, others): (Vec<Registry>, _) =
+        survey.registries.into_iter().partition(|registry| judge.is_of_images(registry));
+    let scopes = Scopes::new(text, registries);
+    let above: Vec<Option<usize>> = found.iter().map(|found| scopes.above(found)).collect();
+    let mut below = vec![Vec::new(); scopes.all().len()];
+    for (found, above) in found.iter().zip(&above) {
+        above.iter().for_each(|&scope| below[scope].push(found));
+    }
     let mut writing =
         Writing { text, judge, file, lines_before, changes: BTreeMap::new(), seen: Seen::default() };
-    let rulings: Vec<Ruling> = scopes
-        .iter()
-        .enumerate()
-        .map(|(index, scope)| {
-            let below: Vec<&Found> =
-                found.iter().filter(|found| nearest(&scopes, found) == Some(index)).collect();
-            judge.rule(scope, &below)
-        })
-        .collect();
-    for (scope, ruling) in scopes.iter().zip(&rulings) {
+    for registry in others {
+        writing.other_registry(registry);
+    }
+    let rulings: Vec<Ruling> =
+        scopes.all().iter().zip(&below).map(|(scope, below)| judge.rule(scope, below)).collect();
+    for (scope, ruling) in scopes.all().iter().zip(&rulings) {
         writing.registry(scope, ruling);
     }
     let decided: Vec<(&Found, Decision)> = found
         .iter()
-        .map(|found| {
-            let scope = nearest(&scopes, found).map(|index| (&scopes[index], &rulings[index]));
+        .zip(above)
+        .map(|(found, above)| {
+            let scope = above.map(|index| (&scopes.all()[index], &rulings[index]));
             (found, judge.judge(found, scope))
         })
         .collect();
@@ -112,15 +119,24 @@ pub(super) fn rewrite(
     writing.finish(format)
 }
 
-/// The registry that an image stands below, where it is said for several: the nearest counts.
-fn nearest(scopes: &[Scope], found: &Found) -> Option<usize> {
-    if !is_split(found) {
-        return None;
+/// The documents of a text that are Ferry's own: a spec says where images come from, and that stays so.
+fn own_documents(text: &str) -> Vec<Range<usize>> {
+    if !text.contains("ferry/v") {
+        return Vec::new();
     }
-    let (path, at) = (&found.place.path, found.spans.repository.start);
-    let says_registry = found.named.registry.is_some();
-    let holding = scopes.iter().enumerate().filter(|(_, scope)| scope.holds(path, at, says_registry));
-    holding.max_by_key(|(_, scope)| scope.depth()).map(|(index, _)| index)
+    let is_own = |document: &str| {
+        let is_json = document.trim_start().starts_with('{');
+        document.lines().any(|line| {
+            let version = if is_json {
+                line.trim_start().trim_start_matches('{').trim_start().strip_prefix("\"apiVersion\":")
+            } else {
+                line.strip_prefix("apiVersion:")
+            };
+            version
+                .is_some_and(|version| version.trim().trim_start_matches(['"', '\'']).starts_with("ferry/v"))
+        })
+    };
+    documents(text).filter(|range| is_own(&text[range.clone()])).collect()
 }
 
 /// Bytes of references that stay as they are.
@@ -150,6 +166,17 @@ impl Writing<'_> {
     fn spot(&self, found: &Found) -> Spot {
         let (line, column) = (self.lines_before + found.place.line, found.place.column);
         Spot { file: self.file.clone(), line, column }
+    }
+
+    /// A registry of something else.
+    fn other_registry(&mut self, registry: Registry) {
+        let (line, column) = (self.lines_before + registry.place.line, registry.place.column);
+        let spot = Spot { file: self.file.clone(), line, column };
+        let said = Said::note(
+            Kind::Registry,
+            "it stays: the bundle has no image of it, and its name does not say that it is one of images",
+        );
+        self.seen.remarks.push(said.at(spot, None, registry.value));
     }
 
     fn registry(&mut self, scope: &Scope, ruling: &Ruling) {
@@ -297,3 +324,6 @@ fn quoted(text: &str, change: &Change, format: Format) -> String {
     let needs_quotes = change.text.starts_with('[') || (is_number && !change.span.is_empty());
     if is_yaml && stands_alone && needs_quotes { format!("\"{}\"", change.text) } else { change.text.clone() }
 }
+
+#[cfg(test)]
+mod tests;

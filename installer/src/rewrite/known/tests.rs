@@ -52,6 +52,30 @@ fn catalog() -> Catalog {
 }
 
 fn known(registry: &str, lists: ManifestLists) -> Known {
+    known_in(&catalog(), registry, lists)
+}
+
+/// Images of one platform, at a site that keeps their paths.
+pub(in crate::rewrite) fn known_of(references: &[&str]) -> Known {
+    let mut catalog = catalog();
+    let platform = Some("linux/amd64");
+    let template = catalog.images[1].clone();
+    let image = |reference: &&str| {
+        let name: ImageReference = reference.parse().unwrap();
+        Image {
+            repository: name.repository().to_owned(),
+            tag: name.tag().map(str::to_owned),
+            digest: digest(reference),
+            manifests: vec![manifest(reference, platform)],
+            reference: name,
+            ..template.clone()
+        }
+    };
+    catalog.images = references.iter().map(image).collect();
+    known_in(&catalog, "", ManifestLists::Accepted)
+}
+
+fn known_in(catalog: &Catalog, registry: &str, lists: ManifestLists) -> Known {
     let site = Site::parse(&format!(
         "apiVersion: ferry/v1\nkind: Site\nname: dc\nregistry:\n  address: r.corp:5000\n  existing: {{}}\n{registry}"
     ));
@@ -59,7 +83,7 @@ fn known(registry: &str, lists: ManifestLists) -> Known {
     let platform = "linux/amd64".parse().unwrap();
     let registry = site.registry.as_ref().unwrap();
     let naming = Naming { registry, charts: &site.charts, lists, platform: &platform };
-    Known::new(&catalog(), &naming, &site).unwrap()
+    Known::new(catalog, &naming, &site).unwrap()
 }
 
 fn seen(known: &Known, text: &str) -> String {
