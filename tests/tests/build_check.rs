@@ -183,8 +183,8 @@ fn no_hole_is_missed_and_none_is_made_up() -> Result<()> {
         for image in NEEDED {
             checked.expect(image, "missing")?;
         }
-        let (uncertain, missing) = if ground.has_helm { ("possible", 10) } else { ("missing", 12) };
-        checked.expect("hub.example.com/team/annotated:1.0", uncertain)?;
+        let (uncertain, missing) = if ground.has_helm { ("possible", 10) } else { ("missing", 11) };
+        checked.expect("hub.example.com/team/annotated:1.0", "possible")?;
         checked.expect("docker.io/amazon/aws-cli:2", uncertain)?;
         checked.expect("hub.example.com/team/search:9.1", "optional")?;
         checked.expect("docker.io/curlimages/curl:7.72.0", "optional")?;
@@ -373,6 +373,111 @@ fn other_files_count_too() -> Result<()> {
     ensure!(unclear[0]["source"] == "all/values.yaml.gotmpl" && unclear[0]["line"] == 4, "{unclear:#}");
     ground.builder().args(["check", "spec.yaml", "all/notes.md"]).fail_with(2)?.says("notes.md")?;
     ground.builder().args(["check", "spec.yaml", "nowhere"]).fail_with(1)?.says("nowhere")?;
+    Ok(())
+}
+
+#[test]
+fn nothing_is_proven_of_a_chart_that_does_not_render() -> Result<()> {
+    with_and_without_helm(|ground| {
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n    - name: a\n      image: {{ printf \"%s/%s:%s\" \"quay.io\" (lower \"TEAM/a\") \"v1\" }}\n";
+        let domain = "{{ required \"set the domain\" .Values.domain }}\n";
+        ground.chart("one", &[("templates/a.yaml", pod), ("templates/b.yaml", domain)])?;
+        ground.workspace.spec("images: []\n")?;
+        let checked = ground.check(i32::from(ground.has_helm), &["one"])?;
+        ensure!(checked.report["complete"] == !ground.has_helm, "{:#}", checked.report);
+        let unclear = &checked.report["unclear"][0];
+        ensure!(unclear["file"] == "templates/a.yaml" && unclear["line"] == 7, "{:#}", checked.report);
+
+        // A subchart that is not there.
+        let metadata = "apiVersion: v2\nname: two\nversion: 1.0.0\ndependencies:\n  - {name: mysql, version: 1.0.0, repository: \"https://charts.example.com\", condition: mysql.enabled}\n";
+        ground.chart("two", &[("Chart.yaml", metadata)])?;
+        let text = ground.builder().args(["check", "spec.yaml", "two"]).fail_with(1)?;
+        text.prints("UNREAD    two: its dependency mysql is not in charts/")?;
+        ground.workspace.spec(
+            "check: {ignore: [{image: \"chart:mysql\", in: two, reason: it is outside}, {image: \"chart:one\", reason: tried by hand}]}\n",
+        )?;
+        let silenced = ground.check(0, &["two", "one"])?;
+        ensure!(silenced.report["unread"].as_array().is_some_and(Vec::is_empty), "{:#}", silenced.report);
+        let idle = usize::from(!ground.has_helm);
+        ensure!(silenced.report["idle"].as_array().map(Vec::len) == Some(idle), "{:#}", silenced.report);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_values_switch_off_is_no_hole() -> Result<()> {
+    let ground = Ground::new(false)?;
+    let template = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n    - name: a\n      image: {{ include \"a.image\" .Values.image }}\n";
+    let values = "image: {registry: docker.io, repository: team/a, tag: \"1\"}\nmetrics:\n  enabled: false\n  image: {registry: docker.io, repository: team/exporter, tag: \"1\"}\nbackup:\n  enabled: true\n  image: {registry: docker.io, repository: team/backup, tag: \"1\"}\n";
+    ground.chart("one", &[("templates/a.yaml", template), ("values.yaml", values)])?;
+    ground.workspace.spec("images: []\n")?;
+    let checked = ground.check(1, &["one"])?;
+    checked.expect("docker.io/team/a:1", "missing")?.expect("docker.io/team/backup:1", "missing")?;
+    checked.expect("docker.io/team/exporter:1", "optional")?;
+    let note = &checked.place("docker.io/team/exporter:1")?["note"];
+    ensure!(note == "the values switch `metrics` off", "{note}");
+    ensure!(checked.report["unclear"][0]["line"] == 7, "{:#}", checked.report);
+    Ok(())
+}
+
+#[test]
+fn values_files_below_a_registry_for_all_are_named_so() -> Result<()> {
+    let ground = Ground::new(false)?;
+    ground.workspace.spec("images: []\n")?;
+    ground.workspace.write(
+        "all/values.yaml",
+        "global:\n  imageRegistry: hub.example.com\nweb:\n  image:\n    registry: docker.io\n    repository: team/web\n    tag: v1\n---\nimage: {repository: team/other, tag: v1}\n",
+    )?;
+    let checked = ground.check(1, &["all"])?;
+    checked.expect("hub.example.com/team/web:v1", "missing")?;
+    checked.expect("docker.io/team/other:v1", "possible")?;
+    ensure!(checked.states.len() == 2, "{:?}", checked.states);
+    Ok(())
+}
+
+#[test]
+fn kustomizations_say_what_is_pulled() -> Result<()> {
+    let ground = Ground::new(false)?;
+    let pod = |name: &str, image: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  containers:\n    - {{name: a, image: \"{image}\"}}\n"
+        )
+    };
+    for (path, text) in [
+        ("k/base/kustomization.yaml", "resources: [pod.yaml, web.yaml]\n".to_owned()),
+        ("k/base/pod.yaml", pod("a", "controller:latest")),
+        ("k/base/web.yaml", pod("b", "team/web:1")),
+        ("k/kustomization.yaml", "resources: [base]\nimages:\n- {name: controller, newName: redis, newTag: 7.2.4}\n- {name: team/web, newName: hub.example.com/web}\n".to_owned()),
+        ("k/alone.yaml", pod("c", "controller:2")),
+    ] {
+        ground.workspace.write(path, text)?;
+    }
+    ground.workspace.spec("images: [\"redis:7.2.4\"]\n")?;
+    let checked = ground.check(1, &["k"])?;
+    checked.expect("docker.io/library/redis:7.2.4", "held")?;
+    checked.expect("docker.io/library/controller:latest", "optional")?;
+    checked.expect("docker.io/team/web:1", "optional")?;
+    checked.expect("hub.example.com/web:1", "missing")?;
+    checked.expect("docker.io/library/controller:2", "missing")?;
+    ensure!(checked.missing().len() == 2, "{:?}", checked.missing());
+    Ok(())
+}
+
+#[test]
+fn what_is_built_on_the_spot_and_what_is_ferry_s_own_is_not_missing() -> Result<()> {
+    let ground = Ground::new(false)?;
+    ground.workspace.write(
+        "all/compose.yaml",
+        "services:\n  app: {build: ., image: \"mine/app:1\"}\n  web: {image: \"team/web:1\"}\n",
+    )?;
+    let own = "apiVersion: ferry/v1\nkind: Bundle\nname: a\nversion: \"1\"\nimages: [\"team/own:1\"]\n";
+    ground.workspace.write("all/other-spec.yaml", own)?;
+    ground.workspace.write("all/pull.txt", "team/list:1\ndocker pull alpine:3.19\n")?;
+    ground.workspace.spec("images: []\n")?;
+    let checked = ground.check(1, &["all"])?;
+    checked.expect("docker.io/mine/app:1", "optional")?;
+    let missing = ["docker.io/library/alpine:3.19", "docker.io/team/list:1", "docker.io/team/web:1"];
+    ensure!(checked.missing() == missing, "{:?}", checked.missing());
     Ok(())
 }
 
