@@ -1,6 +1,7 @@
 //! The spec and the lock as files.
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ferry_model::lock::Lock;
@@ -45,7 +46,7 @@ pub fn read_lock(path: &Path) -> Result<Option<Lock>, Error> {
     Lock::parse(&text).map(Some).map_err(|source| Error::Lock { path: path.to_owned(), source })
 }
 
-/// Writes a file as a whole or not at all. Returns whether its content is new.
+/// Writes a file as a whole or not at all, with the owner and the mode that it has. Returns whether its content is new.
 pub fn write_whole(path: &Path, text: &str) -> Result<bool, Error> {
     if std::fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(false);
@@ -55,10 +56,38 @@ pub fn write_whole(path: &Path, text: &str) -> Result<bool, Error> {
     let partial = PathBuf::from(name);
     let write = || {
         let mut file = std::fs::File::create(&partial)?;
+        if let Ok(metadata) = std::fs::metadata(path) {
+            // Only root gives files away; for others it stays theirs. Before the mode, of which a new owner takes a part.
+            let _ = std::os::unix::fs::fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
+            file.set_permissions(metadata.permissions())?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&partial, path)
     };
     write().map_err(Error::io("writing", path))?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_owner_and_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spec.yaml");
+        std::fs::write(&path, "a").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let is_root = std::fs::metadata(&path).unwrap().uid() == 0;
+        if is_root {
+            std::os::unix::fs::chown(&path, Some(1234), Some(1235)).unwrap();
+        }
+        assert!(write_whole(&path, "b").unwrap() && !write_whole(&path, "b").unwrap());
+        let metadata = std::fs::metadata(&path).unwrap();
+        assert_eq!(metadata.mode() & 0o7777, 0o600);
+        assert!(!is_root || (metadata.uid(), metadata.gid()) == (1234, 1235));
+    }
 }

@@ -93,6 +93,10 @@ fn with_entries(text: &str, newline: &str, missing: &[&CheckedImage]) -> Option<
     };
     let value = lines[key].text["images:".len()..].trim();
     let value = if value.starts_with('#') { "" } else { value };
+    let value = match value.split_once(" #") {
+        Some((null @ ("~" | "null" | "[]"), _)) => null,
+        _ => value,
+    };
     let below = lines[key + 1..].iter().take_while(|line| {
         !line.is_content() || line.indent() > 0 || line.text.starts_with("- ") || line.text == "-"
     });
@@ -104,10 +108,12 @@ fn with_entries(text: &str, newline: &str, missing: &[&CheckedImage]) -> Option<
         }
         ("", None) => (lines[key].end, "  ".to_owned()),
         // An empty list becomes a list of lines; what stands in brackets goes on in brackets.
-        ("[]", None) => {
+        ("[]" | "~" | "null", None) => {
             let start = lines[key].start;
             let rest = &text[lines[key].end..];
-            return Some(format!("{}images:{newline}{}{rest}", &text[..start], entries("  ")));
+            let line = lines[key].text;
+            let comment = line.find(" #").map_or("", |at| &line[at..]);
+            return Some(format!("{}images:{comment}{newline}{}{rest}", &text[..start], entries("  ")));
         }
         (flow, _) if flow.starts_with('[') => {
             let start = lines[key].start + lines[key].text.find('[')?;
@@ -223,6 +229,8 @@ mod tests {
             ),
             ("images:\n- a:1", format!("images:\n- a:1\n{one}\n{two}\n")),
             ("images: []\ncharts: []\n", format!("images:\n  {one}\n  {two}\ncharts: []\n")),
+            ("images: ~\n", format!("images:\n  {one}\n  {two}\n")),
+            ("images: null # none yet\nfiles: []\n", format!("images: # none yet\n  {one}\n  {two}\nfiles: []\n")),
             ("images:\n  # none yet\ncharts: []\n", format!("images:\n  {one}\n  {two}\n  # none yet\ncharts: []\n")),
             (
                 "images: [a:1, {image: \"c:1\", as: \"d]:1\"}]\n".replace("d]", "d").as_str(),
