@@ -8,9 +8,10 @@ use crate::mapped::{Mapped, Writer};
 use crate::parts::Parts;
 use crate::report::Report;
 
-/// Tells the images of `FROM`, `COPY --from`, `RUN --mount=…,from=` and of the `syntax` directive.
-pub(crate) fn find(text: &str, report: &mut Report<'_>) {
-    let mut file = File { arguments: HashMap::new(), stages: HashSet::new(), report };
+/// Tells the images of `FROM`, `COPY --from`, `RUN --mount=…,from=` and of the `syntax` directive. `path` leads to a file
+/// that stands in another one.
+pub(crate) fn find(text: &Mapped<'_>, path: Option<&str>, report: &mut Report<'_>) {
+    let mut file = File { arguments: HashMap::new(), stages: HashSet::new(), path, report };
     for instruction in instructions(text) {
         file.instruction(&instruction);
     }
@@ -20,6 +21,7 @@ struct File<'r, 't> {
     /// What `ARG`s before the first stage say.
     arguments: HashMap<String, Mapped<'static>>,
     stages: HashSet<String>,
+    path: Option<&'r str>,
     report: &'r mut Report<'t>,
 }
 
@@ -96,6 +98,7 @@ impl File<'_, '_> {
 
     fn tell(&mut self, image: &Mapped<'_>, path: &str) {
         if let Some(parts) = Parts::read(image) {
+            let path = self.path.unwrap_or(path);
             self.report.push(parts, How::Dockerfile, None, path.to_owned());
         }
     }
@@ -167,14 +170,13 @@ fn words(text: &str) -> Vec<Range<usize>> {
 
 /// Each instruction in one line, without comments and the bodies of here-documents; before them `# syntax=…` as `#` and
 /// its image.
-fn instructions(text: &str) -> Vec<Mapped<'static>> {
-    let whole = Mapped::new(text, 0);
+fn instructions(whole: &Mapped<'_>) -> Vec<Mapped<'static>> {
     let mut instructions = Vec::new();
     let mut escape = '\\';
     let mut is_head = true;
     let mut current: Option<Writer> = None;
     let mut bodies: Vec<String> = Vec::new();
-    for (at, line) in crate::lines::of(text) {
+    for (at, line) in crate::lines::of(&whole.text) {
         let trimmed = line.trim();
         if let Some(end) = bodies.first() {
             if trimmed == end {
@@ -187,7 +189,7 @@ fn instructions(text: &str) -> Vec<Mapped<'static>> {
                 let start = at + line.len() - line.trim_start().len();
                 match name.trim().to_ascii_lowercase().as_str() {
                     "escape" => escape = value.trim().chars().next().unwrap_or('\\'),
-                    "syntax" => instructions.push(syntax(&whole, start, trimmed)),
+                    "syntax" => instructions.push(syntax(whole, start, trimmed)),
                     _ => {}
                 }
             }
@@ -201,11 +203,11 @@ fn instructions(text: &str) -> Vec<Mapped<'static>> {
         let end = line.trim_end();
         match end.strip_suffix(escape) {
             Some(rest) => {
-                writer.copy(&whole, at..at + rest.len());
+                writer.copy(whole, at..at + rest.len());
                 current = Some(writer);
             }
             None => {
-                writer.copy(&whole, at..at + end.len());
+                writer.copy(whole, at..at + end.len());
                 let instruction = writer.finish(at);
                 bodies = here_documents(&instruction.text);
                 instructions.push(instruction);

@@ -67,7 +67,7 @@ pub fn survey(text: &str, format: Format) -> Survey {
             words::environment(text, &mut report);
             registries::in_environment(text, &mut report);
         }
-        Format::Dockerfile => dockerfile::find(text, &mut report),
+        Format::Dockerfile => dockerfile::find(&mapped::Mapped::new(text, 0), None, &mut report),
         _ => read::documents(text, format, &mut report),
     }
     report.finish()

@@ -12,7 +12,7 @@ use crate::plausible;
 use crate::report::Report;
 use crate::surroundings::{Objects, Surroundings};
 use crate::tree::{Key, Kind, Style, Tree};
-use crate::{Format, How, words};
+use crate::{Format, How, dockerfile, words};
 
 /// How deep texts within texts are read.
 const MAX_DEPTH: usize = 4;
@@ -21,6 +21,9 @@ const MAX_INNER: usize = 4 << 20;
 
 /// How compose names an image that a build takes files from.
 const CONTEXT: &str = "docker-image://";
+
+/// A Dockerfile within a compose file.
+const INLINE: &str = "dockerfile_inline";
 
 /// Reads every document of a text.
 pub(crate) fn documents(text: &str, format: Format, report: &mut Report<'_>) {
@@ -77,7 +80,7 @@ impl Reader<'_, '_, '_> {
         let says_image = keys::is_image(key) || keys::is_images(key) || keys::is_image_name(key);
         let look = Look::at(raw);
         let is_special = match key {
-            "reference" | "patch" | "id" => is_named,
+            "reference" | "patch" | "id" | INLINE => is_named,
             "value" | "default" if is_named => self.variable(node).is_some_and(keys::is_image),
             _ => keys::is_arguments(key) && (look.has_image || self.follows_option(node, key)),
         };
@@ -106,6 +109,10 @@ impl Reader<'_, '_, '_> {
         }
         let is_text = trimmed.text.contains(|c: char| c.is_whitespace() || c == '{' || c == '=')
             || tree.nodes[scalar].kind == Kind::Scalar(Style::Block);
+        if key == INLINE && self.format == Format::Compose {
+            dockerfile::find(&content, Some(&self.path(node)), self.report);
+            return;
+        }
         let parts = self.whole(node, key, is_named, &around, &trimmed);
         if let Some(parts) = parts {
             let parts = self.with_tag_beside(node, key, is_named, parts);

@@ -336,9 +336,15 @@ fn parameters_of_charts() {
     assert_eq!(crate::registries(set, Format::Yaml)[0].value, "docker.io");
     let both = format!("{set}  - {{name: image.repository, value: a/b}}\n");
     assert!(crate::registries(&both, Format::Yaml).is_empty());
-    let compose =
-        "services:\n  web:\n    build:\n      additional_contexts:\n        base: docker-image://alpine\n";
-    assert_eq!(found(compose, Format::Compose), ["services.web.build.additional_contexts.base image alpine"]);
+    let compose = "services:\n  web:\n    build:\n      additional_contexts:\n        base: docker-image://alpine\n      dockerfile_inline: |\n        FROM redis:7 AS a\n        COPY --from=a /a /b\n        COPY --from=x/y:1 /c /d\n";
+    assert_eq!(
+        found(compose, Format::Compose),
+        [
+            "services.web.build.additional_contexts.base image alpine",
+            "services.web.build.dockerfile_inline dockerfile redis:7",
+            "services.web.build.dockerfile_inline dockerfile x/y:1",
+        ]
+    );
 }
 
 #[test]
