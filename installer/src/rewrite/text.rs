@@ -92,7 +92,9 @@ pub(super) fn rewrite(
     let above: Vec<Option<usize>> = found.iter().map(|found| scopes.above(found)).collect();
     let mut below = vec![Vec::new(); scopes.all().len()];
     for (found, above) in found.iter().zip(&above) {
-        above.iter().for_each(|&scope| below[scope].push(found));
+        if let Some(scope) = *above {
+            below[scope].push(found);
+        }
     }
     let mut writing =
         Writing { text, judge, file, lines_before, changes: BTreeMap::new(), seen: Seen::default() };
