@@ -94,6 +94,8 @@ mod tests {
             ("manifest.txt", "apiVersion: v1\nx: {{ .a }}", Some(Format::Template)),
             ("images.txt", "# all\nhub.bktencent.com/blueking/bkrepo-init:v1\n", Some(Format::List)),
             ("images.list", "busybox:1\n", Some(Format::List)),
+            ("images.list", "\"busybox:1\", a/b:2\n", Some(Format::List)),
+            ("todo.txt", "call: him, a/b\n", None),
             ("README.md", "# FROM here\n", None),
             ("notes.txt", "Dear all,\n", None),
             ("requirements.txt", "flask\nredis\n", None),

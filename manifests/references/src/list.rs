@@ -7,12 +7,14 @@ use crate::mapped::Mapped;
 use crate::parts::Parts;
 use crate::report::Report;
 
-/// Whether a line is a reference and no mere word, with a comment behind it at most.
+/// Whether a line is a reference and no mere word, or several with commas between them; with a comment behind it at most.
 pub(crate) fn is_line(line: &str) -> bool {
     let words = words(line);
-    let [first] = &words[..] else { return false };
-    let word = &line[first.clone()];
-    word.contains(['/', ':']) && Parts::read(&Mapped::new(word, 0)).is_some()
+    let is_sure = |range: &Range<usize>| {
+        let word = &line[range.clone()];
+        word.contains(['/', ':']) && Parts::read(&Mapped::new(word, 0)).is_some()
+    };
+    !words.is_empty() && has_commas(line, &words) && words.iter().all(is_sure)
 }
 
 /// Each line's references: one by itself, several with commas between them, the first of several words where it says
