@@ -98,13 +98,17 @@ pub async fn rewrite_paths(
     if let Output::Folder(folder) = &output {
         refuse_inside(folder, paths)?;
     }
+    // What is not there is told before anything is written.
+    for path in paths {
+        readable(path).map_err(Error::io("reading", path))?;
+    }
     let mut outcome = Outcome::default();
     let mut taken = HashSet::new();
     for root in paths {
         for item in walk::items(root) {
-            match item {
-                Ok(item) => outcome.item(&item, &ground, &mut output, &mut taken)?,
-                Err(error) => return Err(unreadable(root, error)),
+            match item.map_err(|error| unreadable(root, error)) {
+                Ok(item) => outcome.item_or_why_not(&item, &ground, &mut output, &mut taken)?,
+                Err(error) => outcome.failed(root, &error),
             }
         }
     }
@@ -135,14 +139,18 @@ pub async fn rewrite_stream(
 struct Ground {
     known: Known,
     pods: Option<Pods>,
+    /// The site file and the bundle, which stay as they are.
+    own: Vec<PathBuf>,
 }
 
 impl Ground {
     async fn new(context: &Context, resolving: Resolving) -> Result<Self, Error> {
         let known = known(context, resolving).await?;
+        let own = [context.site.path.as_path(), context.bundle()?.path()];
+        let own = own.into_iter().filter_map(|path| path.canonicalize().ok()).collect();
         let configure = context.site.site.nodes.configure.as_ref();
         let Some(nodes) = configure.and_then(|configure| configure.virtual_nodes.clone()) else {
-            return Ok(Self { known, pods: None });
+            return Ok(Self { known, pods: None, own });
         };
         let ingress = match resolving {
             Resolving::Asked => ingress(context).await?,
@@ -150,7 +158,11 @@ impl Ground {
         };
         let settings = virtual_settings(&context.site, ingress)?;
         let pods = settings.map(|settings| Pods { nodes, annotations: settings.annotations });
-        Ok(Self { known, pods })
+        Ok(Self { known, pods, own })
+    }
+
+    fn is_own(&self, path: &Path) -> bool {
+        path.canonicalize().is_ok_and(|path| self.own.iter().any(|own| path.starts_with(own)))
     }
 }
 
@@ -182,6 +194,10 @@ async fn finish(
         Resolving::Offline => resolve::unasked(address, names, "--offline".into()),
     };
     outcome.remarks.extend(answers.remarks);
+    if resolving == Resolving::Asked && answers.skipped.is_some() {
+        let message = "it was not asked, so nothing proves that the names resolve there";
+        outcome.say(&address.into(), Said::problem(Kind::NotAsked, message));
+    }
     outcome.remarks.sort();
     outcome.remarks.dedup();
     Ok(RewriteReport {
@@ -209,6 +225,16 @@ fn refuse_inside(folder: &Path, paths: &[PathBuf]) -> Result<(), Error> {
                 hint: "name a folder beside it, or say --in-place".into(),
             });
         }
+    }
+    Ok(())
+}
+
+fn readable(path: &Path) -> io::Result<()> {
+    let kind = path.metadata()?.file_type();
+    if kind.is_dir() {
+        path.read_dir()?;
+    } else if kind.is_file() {
+        File::open(path)?;
     }
     Ok(())
 }
@@ -283,6 +309,32 @@ impl Outcome {
         self.remarks.push(said.at(Spot::file(file), None, String::new()));
     }
 
+    /// A file that cannot be read or written must not hold up the others, of which some are written already.
+    fn item_or_why_not(
+        &mut self,
+        item: &Item,
+        ground: &Ground,
+        output: &mut Output<'_>,
+        taken: &mut HashSet<PathBuf>,
+    ) -> Result<(), Error> {
+        match self.item(item, ground, output, taken) {
+            // Nobody reads the diff any more.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+                Err(Error::io("writing", &item.path)(source))
+            }
+            Err(error @ Error::Io { .. }) => {
+                self.failed(&item.path, &error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn failed(&mut self, path: &Path, error: &Error) {
+        let failed = ferry_model::report::Failed::new(error);
+        self.say(&shown(path), Said::problem(Kind::Failed, failed.message));
+    }
+
     fn item(
         &mut self,
         item: &Item,
@@ -321,9 +373,11 @@ impl Outcome {
         copy: Option<&Path>,
     ) -> Result<(), Error> {
         let path = &item.path;
-        let name: Arc<str> = path.strip_prefix("./").unwrap_or(path).display().to_string().into();
+        let name = shown(path);
         let file = File::open(path).map_err(Error::io("reading", path))?;
-        let source = Source::begin(file, &name).map_err(Error::io("reading", path))?;
+        let mut source = Source::begin(file, &name).map_err(Error::io("reading", path))?;
+        let is_own = ground.is_own(path);
+        source.format = source.format.filter(|_| !is_own);
         let mut sink = match (output, copy) {
             (_, Some(place)) => Sink::copy(path, place).map_err(Error::io("writing", place))?,
             (Output::Diff(to), None) => Sink::diff(*to, &name),
@@ -332,12 +386,12 @@ impl Outcome {
         };
         self.files += 1;
         let before = self.edits.len();
-        let result = if archive::is_archive(&name) {
+        let result = if archive::is_archive(&name) && !is_own {
             self.archive(path, &name, source, &ground.known, &mut sink)
         } else if source.format.is_some() {
             source.rewrite(&mut sink, ground, app_version_beside(path).as_deref(), self)
         } else {
-            if item.is_named {
+            if item.is_named && !is_own {
                 let message = "neither its name nor how it begins says what it is written in";
                 self.say(&name, Said::problem(Kind::Unread, message));
             }
@@ -345,8 +399,12 @@ impl Outcome {
         };
         match result {
             Ok(()) => {
+                let finished = sink.finish().map_err(Error::io("writing", path));
+                if finished.is_err() {
+                    self.edits.truncate(before);
+                }
                 self.changed += usize::from(self.edits.len() > before);
-                sink.finish().map_err(Error::io("writing", path))
+                finished
             }
             // What cannot be read as a text stays as it is, and must not hold up the others.
             Err(error) if is_unread(&error) => {
@@ -356,7 +414,10 @@ impl Outcome {
                     std::fs::copy(path, place).map(drop).map_err(Error::io("copying", path))
                 })
             }
-            Err(error) => Err(Error::io("rewriting", path)(error)),
+            Err(error) => {
+                self.edits.truncate(before);
+                Err(Error::io("rewriting", path)(error))
+            }
         }
     }
 
@@ -391,6 +452,11 @@ impl Outcome {
         }
         sink.whole(&bytes, packed.as_deref())
     }
+}
+
+/// A path as people see it.
+fn shown(path: &Path) -> Arc<str> {
+    path.strip_prefix("./").unwrap_or(path).display().to_string().into()
 }
 
 /// Whether it is the text that is wrong, and not the disk.

@@ -74,6 +74,10 @@ pub enum Kind {
     VirtualNodes,
     /// A file was not looked at.
     Unread,
+    /// A file could not be read or written.
+    Failed,
+    /// The registry could not be asked.
+    NotAsked,
     /// A signature no longer fits.
     Provenance,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ferry_model::Digest;
 use serde::Serialize;
 
-use super::remark::{Remark, Weight};
+use super::remark::{Kind, Remark, Weight};
 use super::text::Edit;
 
 /// What `rewrite` did.
@@ -55,6 +55,11 @@ impl RewriteReport {
     /// What somebody must see to.
     pub fn problems(&self) -> usize {
         self.remarks.iter().filter(|remark| remark.weight == Weight::Problem).count()
+    }
+
+    /// Whether a file could not be read or written.
+    pub fn is_cut_short(&self) -> bool {
+        self.remarks.iter().any(|remark| remark.kind == Kind::Failed)
     }
 
     /// Whether anything is still to be written.

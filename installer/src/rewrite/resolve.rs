@@ -49,9 +49,10 @@ pub(super) async fn resolve(context: &Context, address: &str, names: &BTreeMap<T
         Ok(client) => client,
         Err(failed) => return skipped(address, names, &failed),
     };
-    // Nobody waits for a registry that is not there once for each name.
-    if let Err(failed) = ask(&client, address, first.0).await {
-        return skipped(address, names, &failed);
+    // Nobody waits for a registry that is not there once for each name. One that refuses this name may know others.
+    match ask(&client, address, first.0).await {
+        Err(failed) if failed.class.is_retryable() => return skipped(address, names, &failed),
+        _ => {}
     }
     let mut replies = stream::iter(asked)
         .map(async |(target, place)| (target, place, ask(&client, address, target).await))
