@@ -260,6 +260,46 @@ fn each_name_is_asked_for_at_the_registry() -> Result<()> {
     foreign.prints("not of this bundle and not there")?;
     drop(registry);
     ground.rewrite(&["pod.yaml"])?.prints("names were not resolved")?;
+    let unproven = ground.rewrite(&["pod.yaml", "--check"])?;
+    ensure!(unproven.code == Some(1), "what was not asked is not proven: {unproven}");
+    unproven.prints(&format!("problem: {host}  it was not asked"))?;
+    let offline = ground.rewrite(&["pod.yaml", "--check", "--offline"])?;
+    ensure!(offline.code == Some(0), "{offline}");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_cannot_be_written_holds_up_no_other() -> Result<()> {
+    let ground = Ground::new(&["nginx:1", "quay.io/a/b:2"], "  address: r.corp:5000\n")?;
+    ground.workspace.write("deploy/a.yaml", POD)?;
+    ground.workspace.write("deploy/b.yaml", POD)?;
+    let early = ground.rewrite(&["deploy", "nothere.yaml", "--offline", "--in-place"])?;
+    ensure!(early.code == Some(1), "{early}");
+    early.says("nothere.yaml")?;
+    ensure!(ground.read("deploy/a.yaml")? == POD, "nothing is written before all paths are there");
+
+    // A folder lies where a file should be written.
+    fs::create_dir_all(ground.workspace.path("out/deploy/a.yaml/x"))?;
+    let outcome = ground.rewrite(&["deploy", "--offline", "--output-folder", "out"])?;
+    ensure!(outcome.code == Some(1), "{outcome}");
+    outcome.prints("problem: deploy/a.yaml  ")?.prints("2 references renamed in 1 file")?;
+    ensure!(ground.read("out/deploy/b.yaml")?.contains("r.corp:5000/a/b:2"));
+    Ok(())
+}
+
+#[test]
+fn the_site_file_the_bundle_and_specs_stay_as_they_are() -> Result<()> {
+    let ground = Ground::new(&["nginx:1", "quay.io/a/b:2"], "  address: r.corp:5000\n")?;
+    ground.workspace.write("pod.yaml", POD)?;
+    let before = files(&ground.workspace.path("."))?;
+    ground.rewrite(&[".", "--offline", "--in-place"])?.prints("2 references renamed in 1 file")?;
+    let after = files(&ground.workspace.path("."))?;
+    let changed: Vec<&String> = before
+        .iter()
+        .filter(|(name, content)| after.get(*name) != Some(content))
+        .map(|(name, _)| name)
+        .collect();
+    ensure!(changed == ["pod.yaml"], "{changed:?}");
     Ok(())
 }
 
