@@ -542,7 +542,8 @@ fn a_spec_its_lock_and_its_bundle_say_the_same() -> Result<()> {
         spec(&format!("images:\n  - {}/{}\n", registry.host(), app.name()))?;
         let before = files.requests().len();
         std::fs::remove_file(workspace.path("bundle"))?;
-        build().succeed()?;
+        let built = build().succeed()?;
+        ensure!(ground.has_helm != built.stderr.contains("helm is not on PATH"), "{built}");
         ensure!(files.requests().len() > before, "the chart was looked into");
         for subject in ["spec.yaml", "spec.lock", "bundle"] {
             let outcome = ground.builder().args(["check", subject, "--output", "json"]).succeed()?;
@@ -553,6 +554,29 @@ fn a_spec_its_lock_and_its_bundle_say_the_same() -> Result<()> {
         build().arg("--locked").succeed()?;
         ground.builder().args(["check", "bundle"]).succeed()?;
         ensure!(files.requests().len() == before, "{:?}", &files.requests()[before..]);
+        Ok(())
+    })
+}
+
+#[test]
+fn nothing_is_built_of_charts_that_lack_a_part() -> Result<()> {
+    with_and_without_helm(|ground| {
+        let workspace = &ground.workspace;
+        let metadata = "apiVersion: v2\nname: demo\nversion: 1.2.3\ndependencies:\n  - {name: mysql, version: 1.0.0, repository: \"https://charts.example.com\"}\n";
+        let archive = ferry_tests::corpus::gzip(&tar(&[("demo/Chart.yaml", metadata)]));
+        let files = Files::start(FilesSetup::default());
+        let charts = [Chart { name: "demo".into(), version: "1.2.3".into(), archive }];
+        files.add_charts("charts", &charts);
+        let hosts = plain_http(&[&files.host()]);
+        let charts = chart_entries(&format!("{}/charts", files.url()), &charts);
+        let spec = |rules: &str| workspace.spec(&format!("{hosts}{charts}{rules}"));
+        let build = || ground.builder().args(["build", "spec.yaml", "-o", "bundle"]);
+        spec("")?;
+        let failed = build().fail_with(1)?;
+        failed.says("its dependency mysql is not in charts/")?.says("chart:NAME")?;
+        ensure!(!workspace.path("bundle").exists(), "nothing was fetched");
+        spec("check: {ignore: [{image: \"chart:mysql\", reason: the database is outside}]}\n")?;
+        build().succeed()?;
         Ok(())
     })
 }
