@@ -22,7 +22,8 @@ const TRUSTED: &str = "/var/lib/dcos/pki/tls/certs";
 const LIVE: &str = "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal";
 /// The value after a start. What comes last counts, and 99-sysctl.conf is /etc/sysctl.conf.
 const LASTING: &str = "/etc/sysctl.d/99-zz-ferry-dcos.conf";
-/// Settings of modules that are not loaded yet are passed over at a start.
+/// Settings of modules that are not loaded yet are passed over at a start. This alias is that of the module that has this one:
+/// `nf_conntrack_ipv4` before Linux 4.19 (CentOS 7), `nf_conntrack` from then on.
 const MODULES: &str = "/etc/modules-load.d/ferry-dcos.conf";
 
 /// What an agent needs besides what all nodes do.
@@ -33,7 +34,7 @@ pub fn edits(root: &Root, desired: &NodeDesired) -> Result<Edits, Failed> {
     }
     let why = "# The VIPs of DC/OS: connections through them are taken for strays otherwise.\n";
     for (path, text) in [
-        (MODULES, format!("{why}nf_conntrack\n")),
+        (MODULES, format!("{why}ip_conntrack\n")),
         (LASTING, format!("{why}net.netfilter.nf_conntrack_tcp_be_liberal = 1\n")),
     ] {
         edits.files.extend(edit(root, Path::new(path), text, "the next start reads it")?);

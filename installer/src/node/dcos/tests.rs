@@ -37,7 +37,7 @@ fn agents_as_they_are_found() {
         ),
         (
             "what Ferry wrote was changed",
-            vec![agent, (LIVE, "1\n"), (MODULES, "nf_conntrack\n"), (LASTING, changed)],
+            vec![agent, (LIVE, "1\n"), (MODULES, "ip_conntrack\n"), (LASTING, changed)],
         ),
     ] {
         text.push_str(&format!("== {title}\n{}\n", says(edits, &files, &desired())));
