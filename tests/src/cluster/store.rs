@@ -92,6 +92,7 @@ impl Store {
             .filter(|((name, lies, _), _)| *name == kind.name && (namespace.is_empty() || lies == namespace))
             .map(|(_, object)| object.clone())
             .filter(fits)
+            .map(without_kind)
             .collect();
         json!({"kind": format!("{}List", kind.name), "apiVersion": kind.version,
             "metadata": {"resourceVersion": self.counter.to_string()}, "items": items})
@@ -253,6 +254,15 @@ impl Store {
         }
         self.objects.insert(key, object);
     }
+}
+
+/// Lists say once of which kind all are.
+fn without_kind(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("apiVersion");
+        fields.remove("kind");
+    }
+    object
 }
 
 fn not_found(kind: &Kind, name: &str) -> Refusal {

@@ -82,14 +82,14 @@ pub(super) async fn again(cluster: &Cluster, job: &Value) -> Result<Value, Faile
 /// Removes the copy.
 pub(super) async fn remove(cluster: &Cluster, namespace: &str) -> Result<(), Failed> {
     match latest(cluster, namespace).await? {
-        Some(job) if text(&job, "/metadata/name").ends_with(AGAIN) => cluster.delete(&Place::of(&job)).await,
+        Some(job) if text(&job, "/metadata/name").ends_with(AGAIN) => cluster.delete(&place_of(&job)).await,
         _ => Ok(()),
     }
 }
 
 /// Waits until it is done.
 pub(super) async fn wait_for(cluster: &Cluster, job: &Value) -> Result<(), Failed> {
-    let place = Place { api_version: "batch/v1".into(), kind: "Job".into(), ..Place::of(job) };
+    let place = place_of(job);
     let begun = Instant::now();
     loop {
         let live = cluster.get(&place).await?;
@@ -108,6 +108,11 @@ pub(super) async fn wait_for(cluster: &Cluster, job: &Value) -> Result<(), Faile
             .hint(format!("`{kubectl} -n {namespace} logs job/{name}` says which of its steps, and why"))
             .hint("PaaS pulls the image without a login, by HTTPS and then by HTTP: see that the registry allows that, and that its pods resolve and trust it"));
     }
+}
+
+/// What lists hold does not say of which kind it is.
+fn place_of(job: &Value) -> Place {
+    Place { api_version: "batch/v1".into(), kind: "Job".into(), ..Place::of(job) }
 }
 
 fn copy_of(job: &Value) -> Value {
