@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferry_model::plan::{Action, ClusterTarget, Desired, KeyPatch, Object, Plan, TakenUpBy};
+use ferry_model::plan::{Action, ClusterTarget, Desired, KeyPatch, NodePods, Object, Plan, Reach, TakenUpBy};
 use ferry_model::report::Failed;
 use ferry_model::site::{PatchedKind, WorkloadKind};
 use serde_json::{Value, json};
@@ -32,7 +32,15 @@ impl Needs {
         self.sometimes.extend(verbs.iter().map(|verb| Right::new(verb, kind, namespace)));
     }
 
-    /// To find the workloads that read something, and to start them anew.
+    /// To find the workloads that read something, and to start anew what turns up: it is not known before what that is, and
+    /// too late to ask once what they read has changed.
+    fn restarts(&mut self, namespace: &str) {
+        for kind in WorkloadKind::ALL {
+            self.always(&["get", "list", "patch"], &api_kind(kind), namespace, "");
+        }
+    }
+
+    /// To find the workloads that read something, and to start them anew where they do not look again by themselves.
     fn readers(&mut self, namespace: &str) {
         for kind in WorkloadKind::ALL {
             self.always(&["list"], &api_kind(kind), namespace, "");
@@ -139,18 +147,22 @@ fn needs(desired: &Desired) -> Option<(Target, Needs)> {
         Desired::SlugApp(slug) => {
             let namespace = &slug.platform.namespace;
             needs.always(&["get", "update"], &core("ConfigMap"), namespace, "");
-            needs.readers(namespace);
-            needs.always(&["patch"], &api_kind(WorkloadKind::Deployment), namespace, "");
+            needs.restarts(namespace);
             let job = Kind {
                 api_version: "batch/v1".into(),
                 name: "Job".into(),
                 plural: "jobs".into(),
                 namespaced: true,
             };
-            needs.always(&["list", "create"], &job, namespace, "");
+            needs.always(&["get", "list", "create"], &job, namespace, "");
             needs.sometimes(&["delete"], &job, namespace);
             needs.always(&["list", "delete"], &core("Pod"), namespace, "");
             Target { kubeconfig: slug.platform.kubeconfig.clone(), context: slug.platform.context.clone() }
+        }
+        Desired::NodeSetup(setup) => {
+            let Reach::Pod { pods, .. } = &setup.reach else { return None };
+            of_pods(&mut needs, pods);
+            Target { kubeconfig: pods.kubeconfig.clone(), context: pods.context.clone() }
         }
         _ => return None,
     };
@@ -167,6 +179,21 @@ fn of_object(needs: &mut Needs, object: &Object) -> Option<()> {
     Some(())
 }
 
+/// To make the pods through which nodes are reached, to run commands in them, and to remove them.
+fn of_pods(needs: &mut Needs, pods: &NodePods) {
+    let namespace = &pods.namespace;
+    needs.always(&["get", "create", "patch", "delete"], &core("Namespace"), "", "");
+    let daemon_set = api_kind(WorkloadKind::DaemonSet);
+    needs.always(&["get", "create", "patch", "delete"], &daemon_set, namespace, "");
+    needs.always(&["list"], &core("Pod"), namespace, "");
+    let commands = Kind { plural: "pods/exec".into(), ..core("Pod") };
+    // Over a websocket it is a GET to clusters before 1.30, and a creation to later ones.
+    needs.always(&["get", "create"], &commands, namespace, "");
+    let events = Kind { name: "Event".into(), plural: "events".into(), ..core("Pod") };
+    needs.sometimes(&["list"], &events, namespace);
+    needs.sometimes(&["update"], &daemon_set, namespace);
+}
+
 fn of_patch(needs: &mut Needs, patch: &KeyPatch) {
     let (namespace, name) = (patch.name.namespace(), patch.name.name());
     let kind = match patch.object {
@@ -177,17 +204,14 @@ fn of_patch(needs: &mut Needs, patch: &KeyPatch) {
     match &patch.restart {
         TakenUpBy::Nobody => {}
         TakenUpBy::Readers => {
-            needs.readers(namespace);
-            needs.always(&["patch"], &api_kind(WorkloadKind::Deployment), namespace, "");
-            needs.always(&["list"], &core("Pod"), namespace, "");
-            needs.sometimes(&["delete"], &core("Pod"), namespace);
+            needs.restarts(namespace);
+            needs.always(&["list", "delete"], &core("Pod"), namespace, "");
         }
         TakenUpBy::These { workloads } => {
             for workload in workloads {
                 needs.always(&["get", "patch"], &api_kind(workload.kind), namespace, &workload.name);
             }
-            needs.always(&["list"], &core("Pod"), namespace, "");
-            needs.sometimes(&["delete"], &core("Pod"), namespace);
+            needs.always(&["list", "delete"], &core("Pod"), namespace, "");
         }
     }
 }
@@ -218,8 +242,9 @@ mod tests {
         let web = TakenUpBy::These { workloads: vec!["deployment/web".parse().unwrap()] };
         assert!(shown(&patch(web)).contains(&"patch deployments.apps/web -n a".to_owned()));
         let all = shown(&patch(TakenUpBy::Readers));
-        assert!(all.contains(&"list statefulsets.apps -n a".to_owned()), "{all:?}");
-        assert!(!all.iter().any(|right| right.starts_with("delete")), "{all:?}");
+        for right in ["list statefulsets.apps -n a", "patch daemonsets.apps -n a", "delete pods -n a"] {
+            assert!(all.contains(&right.to_owned()), "no {right} in {all:?}");
+        }
     }
 
     #[test]
