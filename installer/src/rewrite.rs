@@ -8,6 +8,7 @@
 //! Only the bytes of references change, and only of those that the bundle has; everything else is told.
 
 mod archive;
+mod chart;
 mod judge;
 pub(crate) mod known;
 mod pieces;
@@ -36,6 +37,7 @@ use crate::Error;
 use crate::context::Context;
 use crate::desire::{Naming, ingress, virtual_settings};
 use crate::export::host_platform;
+use chart::Chart;
 use judge::Judge;
 use known::{Known, Target};
 use pieces::{Pieces, line_ends};
@@ -389,7 +391,7 @@ impl Outcome {
         let result = if archive::is_archive(&name) && !is_own {
             self.archive(path, &name, source, &ground.known, &mut sink)
         } else if source.format.is_some() {
-            source.rewrite(&mut sink, ground, app_version_beside(path).as_deref(), self)
+            source.rewrite(&mut sink, ground, Chart::beside(path).as_ref(), self)
         } else {
             if item.is_named && !is_own {
                 let message = "neither its name nor how it begins says what it is written in";
@@ -475,17 +477,6 @@ fn copy_link(link: &Path, place: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(std::fs::read_link(link)?, place)
 }
 
-/// The `appVersion` of the chart whose values a file holds.
-fn app_version_beside(path: &Path) -> Option<String> {
-    if path.file_name()? != "values.yaml" {
-        return None;
-    }
-    let chart = path.with_file_name("Chart.yaml");
-    let mut text = String::new();
-    File::open(chart).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
-    archive::app_version(&text)
-}
-
 /// What comes of each item, worked out at once.
 fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if let [item] = items {
@@ -522,12 +513,12 @@ impl<R: Read> Source<R> {
         self,
         sink: &mut Sink<'_>,
         ground: &Ground,
-        app_version: Option<&str>,
+        chart: Option<&Chart>,
         outcome: &mut Outcome,
     ) -> io::Result<()> {
         let Some(format) = self.format else { return Ok(()) };
         outcome.texts += 1;
-        let judge = Judge { known: &ground.known, app_version };
+        let judge = Judge { known: &ground.known, chart };
         let mut pieces = Pieces::new(self.beginning, self.reader, format);
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let mut lines = 0;

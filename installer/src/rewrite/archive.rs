@@ -11,6 +11,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder, GzHeader};
 
 use super::Outcome;
+use super::chart::Chart;
 use super::judge::Judge;
 use super::known::Known;
 use super::remark::{Kind, Said, Spot};
@@ -42,7 +43,7 @@ pub(super) fn rewrite_archive(
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     let members = members(&tar)?;
-    let versions = app_versions(&tar, &members);
+    let charts = charts(&tar, &members);
     if !members.iter().any(|member| is_chart_file(&member.path)) {
         return Ok(None);
     }
@@ -51,8 +52,8 @@ pub(super) fn rewrite_archive(
     for member in &members {
         let content = &tar[member.content.clone()];
         let path: Arc<str> = format!("{name}!{}", member.path).into();
-        let app_version = app_version_of(&versions, &member.path);
-        let judge = Judge { known, app_version };
+        let folder = member.path.strip_suffix("/values.yaml");
+        let judge = Judge { known, chart: folder.and_then(|folder| charts.get(folder)) };
         let Some(edited) = rewrite_member(content, member, &path, &judge, depth, outcome)? else { continue };
         packed.extend_from_slice(&tar[at..member.header]);
         packed.extend_from_slice(resized(&tar, member, edited.len() as u64)?.as_bytes());
@@ -149,26 +150,14 @@ fn is_chart_file(path: &str) -> bool {
     path.split_once('/').is_some_and(|(_, name)| name == "Chart.yaml")
 }
 
-/// The `appVersion` of each chart in the archive, by its folder.
-fn app_versions(tar: &[u8], members: &[Member]) -> BTreeMap<String, String> {
+/// Each chart in the archive, by its folder.
+fn charts(tar: &[u8], members: &[Member]) -> BTreeMap<String, Chart> {
     let charts = members.iter().filter_map(|member| {
         let folder = member.path.strip_suffix("/Chart.yaml")?;
         let text = std::str::from_utf8(&tar[member.content.clone()]).ok()?;
-        Some((folder.to_owned(), app_version(text)?))
+        Some((folder.to_owned(), Chart::read(text)))
     });
     charts.collect()
-}
-
-fn app_version_of<'a>(versions: &'a BTreeMap<String, String>, path: &str) -> Option<&'a str> {
-    let folder = path.strip_suffix("/values.yaml")?;
-    versions.get(folder).map(String::as_str)
-}
-
-/// The `appVersion` that a `Chart.yaml` says.
-pub(super) fn app_version(text: &str) -> Option<String> {
-    let value = text.lines().find_map(|line| line.strip_prefix("appVersion:"))?;
-    let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
-    (!value.is_empty()).then(|| value.to_owned())
 }
 
 /// The header of a member that has another size.

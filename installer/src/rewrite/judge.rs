@@ -3,6 +3,7 @@
 use ferry_model::Digest;
 use ferry_references::{Found, How, Registry, Scope, is_split};
 
+use super::chart::Chart;
 use super::known::{Known, Match, Mirror, Name, Target};
 use super::remark::{Kind, Said};
 
@@ -10,8 +11,8 @@ use super::remark::{Kind, Said};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Judge<'a> {
     pub(super) known: &'a Known,
-    /// The `appVersion` of the chart that the text is of: what images without a tag mostly have.
-    pub(super) app_version: Option<&'a str>,
+    /// The chart whose own values the text is.
+    pub(super) chart: Option<&'a Chart>,
 }
 
 /// What becomes of a reference.
@@ -142,8 +143,45 @@ impl Judge<'_> {
                     elsewhere => elsewhere,
                 }
             }
+            Decision::Edit { target, .. } if self.is_override(found) => {
+                Decision::Leave(self.needs_registry(found, &target))
+            }
             decision => decision,
         }
+    }
+
+    /// Whether it overrides the repository alone of a chart that may have a registry to put before it: helm lays these values
+    /// over the chart's own, which are not here.
+    fn is_override(&self, found: &Found) -> bool {
+        let path = &found.place.path;
+        let is_in_pieces = is_split(found) || (found.spans.whole.is_none() && path.ends_with("].value"));
+        let is_value = found.place.object.is_none()
+            || path.to_ascii_lowercase().contains("values")
+            || path.contains("parameters[");
+        is_in_pieces
+            && is_value
+            && found.named.registry.is_none()
+            && found.spans.registry.is_none()
+            && self.chart.is_none_or(|chart| !chart.owns(path))
+    }
+
+    fn needs_registry(&self, found: &Found, target: &Target) -> Said {
+        let (address, repository) = (self.known.address(), &target.repository);
+        let key = found.place.path.rsplit('.').next().unwrap_or_default();
+        let registry = match key.strip_suffix("repository").or_else(|| key.strip_suffix("repo")) {
+            Some(stem) => format!("`{stem}registry`"),
+            None if is_split(found) => "`imageRegistry`".to_owned(),
+            None => "`registry`".to_owned(),
+        };
+        let also = match &found.named.repository {
+            written if written == repository => String::new(),
+            _ => format!(" and this to {repository}"),
+        };
+        let message = format!(
+            "its chart may put a registry of its own before it: set {registry} beside it to {address}{also}, or, where the chart \
+             knows no registry, this to {address}/{repository}"
+        );
+        Said::problem(Kind::RegistryElsewhere, message)
     }
 
     /// What becomes of a reference whose registry is known.
@@ -313,7 +351,10 @@ impl Judge<'_> {
             None if is_said || found.named.digest.is_some() || found.how == How::Kustomization => {
                 Tag::Elsewhere
             }
-            None if is_split(found) => self.app_version.map_or(Tag::Elsewhere, Tag::Perhaps),
+            None if is_split(found) => {
+                let chart = self.chart.filter(|chart| chart.owns(&found.place.path));
+                chart.and_then(Chart::app_version).map_or(Tag::Elsewhere, Tag::Perhaps)
+            }
             None => Tag::Is("latest"),
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::rewrite::chart::Chart;
 use crate::rewrite::known::tests::known_of;
 
 const IMAGES: [&str; 5] = [
@@ -15,7 +16,7 @@ const IMAGES: [&str; 5] = [
 
 fn seen(text: &str, format: Format) -> Seen {
     let known = known_of(&IMAGES);
-    let judge = Judge { known: &known, app_version: None };
+    let judge = Judge { known: &known, chart: None };
     rewrite(text, format, &judge, &"a.yaml".into(), 0)
 }
 
@@ -87,4 +88,60 @@ fn documents_of_ferry_stay_as_they_are() {
     let other =
         "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: |\n    apiVersion: ferry/v1\n  image: nginx:1.25.3\n";
     assert_ne!(becomes(other), other);
+}
+
+#[test]
+fn a_repository_that_lies_over_a_charts_own_stays() {
+    let values = "image:\n  repository: bitnami/redis\n  tag: 7.2.4\n";
+    let indented = |by: &str| values.lines().map(|line| format!("{by}{line}\n")).collect::<String>();
+    for (text, line) in [
+        (values.to_owned(), 2),
+        (format!("releases:\n- values:\n  -\n{}", indented("    ")), 5),
+        (
+            format!(
+                "kind: HelmRelease\napiVersion: helm.toolkit.fluxcd.io/v2\nspec:\n  values:\n{}",
+                indented("    ")
+            ),
+            6,
+        ),
+        (
+            format!(
+                "kind: HelmChart\napiVersion: helm.cattle.io/v1\nspec:\n  valuesContent: |\n{}",
+                indented("    ")
+            ),
+            6,
+        ),
+    ] {
+        assert_eq!(becomes(&text), text);
+        let expected = format!("{line} Problem RegistryElsewhere bitnami/redis:7.2.4");
+        assert_eq!(told(&text, Format::Yaml), [expected], "{text}");
+    }
+    let kustomization = format!("helmCharts:\n- name: redis\n  valuesInline:\n{}", indented("    "));
+    assert_eq!(told(&kustomization, Format::Kustomization).len(), 1);
+    // With a registry that is said, and in objects that no chart is behind, nothing comes before it.
+    for (text, expected) in [
+        (format!("{values}  registry: docker.io\n"), format!("{values}  registry: r.corp:5000\n")),
+        (
+            "image: {repository: quay.io/prometheus/prometheus, tag: v2.49.1}\n".to_owned(),
+            "image: {repository: r.corp:5000/prometheus/prometheus, tag: v2.49.1}\n".to_owned(),
+        ),
+        (
+            format!("kind: Redis\napiVersion: a.b/v1\nspec:\n{}", indented("  ")),
+            format!(
+                "kind: Redis\napiVersion: a.b/v1\nspec:\n{}",
+                indented("  ").replace("bitnami", "r.corp:5000/bitnami")
+            ),
+        ),
+    ] {
+        assert_eq!(becomes(&text), expected);
+    }
+    // What the chart itself says is all that there is.
+    let known = known_of(&IMAGES);
+    let chart = Chart::read("name: a\ndependencies: [{name: redis}]\n");
+    let judge = Judge { known: &known, chart: Some(&chart) };
+    let text = format!("{values}redis:\n{}", indented("  "));
+    let seen = rewrite(&text, Format::Yaml, &judge, &"values.yaml".into(), 0);
+    let own = values.replace("bitnami", "r.corp:5000/bitnami");
+    assert_eq!(seen.text, Some(format!("{own}redis:\n{}", indented("  "))));
+    assert_eq!(seen.remarks.len(), 1);
 }
