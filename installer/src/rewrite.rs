@@ -11,6 +11,7 @@ mod archive;
 mod chart;
 mod judge;
 pub(crate) mod known;
+mod kustomized;
 mod pieces;
 mod pods;
 mod remark;
@@ -40,6 +41,7 @@ use crate::export::host_platform;
 use chart::Chart;
 use judge::Judge;
 use known::{Known, Target};
+use kustomized::Kustomized;
 use pieces::{Pieces, line_ends};
 use pods::Pods;
 use remark::Said;
@@ -55,6 +57,8 @@ const MAX_ARCHIVE: u64 = 128 << 20;
 
 /// Pieces of a file that are worked on at once.
 const MAX_THREADS: usize = 8;
+/// No more pieces are worked on at once when those that are have so many bytes.
+const MAX_AT_ONCE: u64 = 4 << 20;
 
 /// What is done with the texts.
 #[expect(missing_debug_implementations, reason = "writers have none")]
@@ -96,7 +100,7 @@ pub async fn rewrite_paths(
     mut output: Output<'_>,
     resolving: Resolving,
 ) -> Result<RewriteReport, Error> {
-    let ground = Ground::new(context, resolving).await?;
+    let mut ground = Ground::new(context, resolving).await?;
     if let Output::Folder(folder) = &output {
         refuse_inside(folder, paths)?;
     }
@@ -104,6 +108,7 @@ pub async fn rewrite_paths(
     for path in paths {
         readable(path).map_err(Error::io("reading", path))?;
     }
+    ground.kustomized = Kustomized::of(paths);
     let mut outcome = Outcome::default();
     let mut taken = HashSet::new();
     for root in paths {
@@ -132,7 +137,7 @@ pub async fn rewrite_stream(
     source.format = source.format.or(Some(Format::Yaml));
     outcome.files += 1;
     let mut sink = Sink::Whole(Box::new(to));
-    source.rewrite(&mut sink, &ground, None, &mut outcome).map_err(Error::io("rewriting", path))?;
+    source.rewrite(&mut sink, &ground, (None, &[]), &mut outcome).map_err(Error::io("rewriting", path))?;
     sink.finish().map_err(Error::io("writing", path))?;
     finish(context, &ground.known, outcome, "stream", resolving).await
 }
@@ -143,6 +148,7 @@ struct Ground {
     pods: Option<Pods>,
     /// The site file and the bundle, which stay as they are.
     own: Vec<PathBuf>,
+    kustomized: Kustomized,
 }
 
 impl Ground {
@@ -152,7 +158,7 @@ impl Ground {
         let own = own.into_iter().filter_map(|path| path.canonicalize().ok()).collect();
         let configure = context.site.site.nodes.configure.as_ref();
         let Some(nodes) = configure.and_then(|configure| configure.virtual_nodes.clone()) else {
-            return Ok(Self { known, pods: None, own });
+            return Ok(Self { known, pods: None, own, kustomized: Kustomized::default() });
         };
         let ingress = match resolving {
             Resolving::Asked => ingress(context).await?,
@@ -160,7 +166,7 @@ impl Ground {
         };
         let settings = virtual_settings(&context.site, ingress)?;
         let pods = settings.map(|settings| Pods { nodes, annotations: settings.annotations });
-        Ok(Self { known, pods, own })
+        Ok(Self { known, pods, own, kustomized: Kustomized::default() })
     }
 
     fn is_own(&self, path: &Path) -> bool {
@@ -391,7 +397,12 @@ impl Outcome {
         let result = if archive::is_archive(&name) && !is_own {
             self.archive(path, &name, source, &ground.known, &mut sink)
         } else if source.format.is_some() {
-            source.rewrite(&mut sink, ground, Chart::beside(path).as_ref(), self)
+            source.rewrite(
+                &mut sink,
+                ground,
+                (Chart::beside(path).as_ref(), ground.kustomized.ways(path)),
+                self,
+            )
         } else {
             if item.is_named && !is_own {
                 let message = "neither its name nor how it begins says what it is written in";
@@ -513,18 +524,19 @@ impl<R: Read> Source<R> {
         self,
         sink: &mut Sink<'_>,
         ground: &Ground,
-        chart: Option<&Chart>,
+        (chart, ways): (Option<&Chart>, &[Vec<String>]),
         outcome: &mut Outcome,
     ) -> io::Result<()> {
         let Some(format) = self.format else { return Ok(()) };
         outcome.texts += 1;
-        let judge = Judge { known: &ground.known, chart };
+        let judge = Judge { known: &ground.known, chart, ways };
         let mut pieces = Pieces::new(self.beginning, self.reader, format);
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let mut lines = 0;
         loop {
-            let mut batch = Vec::new();
+            let (mut batch, begins) = (Vec::new(), pieces.given());
             while batch.len() < cores
+                && pieces.given() - begins < MAX_AT_ONCE
                 && let Some(piece) = pieces.next()?
             {
                 let here = lines;

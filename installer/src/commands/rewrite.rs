@@ -17,6 +17,7 @@ use crate::rewrite::{Output, Resolving, RewriteReport, rewrite_paths, rewrite_st
 ///
 /// Reads Kubernetes YAML, values and templates of helm, charts (.tgz), kustomizations, compose files, Dockerfiles, Marathon's
 /// JSON, .env files and lists. Edits only the bytes of references that the bundle has; tells of all others with their places.
+/// A document of more than 32 MiB, and an archive of more than 128, is told and not looked at.
 /// Without --in-place, --output-folder or --diff it lists what it would edit, and writes nothing.
 #[derive(Debug, clap::Args)]
 #[command(

@@ -53,7 +53,7 @@ pub(super) fn rewrite_archive(
         let content = &tar[member.content.clone()];
         let path: Arc<str> = format!("{name}!{}", member.path).into();
         let folder = member.path.strip_suffix("/values.yaml");
-        let judge = Judge { known, chart: folder.and_then(|folder| charts.get(folder)) };
+        let judge = Judge { known, chart: folder.and_then(|folder| charts.get(folder)), ways: &[] };
         let Some(edited) = rewrite_member(content, member, &path, &judge, depth, outcome)? else { continue };
         packed.extend_from_slice(&tar[at..member.header]);
         packed.extend_from_slice(resized(&tar, member, edited.len() as u64)?.as_bytes());

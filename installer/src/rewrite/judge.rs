@@ -1,7 +1,7 @@
 //! Decides what becomes of each reference. Pure: what the bundle has, what stands in the text, what follows.
 
 use ferry_model::Digest;
-use ferry_references::{Found, How, Registry, Scope, is_split};
+use ferry_references::{Found, How, Named, Registry, Scope, is_split};
 
 use super::chart::Chart;
 use super::known::{Known, Match, Mirror, Name, Target};
@@ -13,6 +13,8 @@ pub(super) struct Judge<'a> {
     pub(super) known: &'a Known,
     /// The chart whose own values the text is.
     pub(super) chart: Option<&'a Chart>,
+    /// The names that kustomizations look for in the text, once for each way that they take it in.
+    pub(super) ways: &'a [Vec<String>],
 }
 
 /// What becomes of a reference.
@@ -104,6 +106,9 @@ impl Judge<'_> {
 
     /// What becomes of a reference below a registry that stands for several, or of one by itself.
     pub(super) fn judge(&self, found: &Found, scope: Option<(&Scope, &Ruling)>) -> Decision {
+        if let Some(said) = self.kustomized(found) {
+            return Decision::Leave(said);
+        }
         let Some((scope, ruling)) = scope else { return self.by_itself(found) };
         let value = scope.value.as_str();
         match ruling {
@@ -123,6 +128,32 @@ impl Judge<'_> {
                 )),
                 None => self.named(found, Some(value), &found.named.repository),
             },
+        }
+    }
+
+    /// What is said of a container's image that kustomizations look for by its name: they would find another no more.
+    fn kustomized(&self, found: &Found) -> Option<Said> {
+        let path = &found.place.path;
+        let is_containers = path.ends_with(".image") && path.contains("ontainers[");
+        if self.ways.is_empty() || !is_containers {
+            return None;
+        }
+        let name = Named { tag: None, digest: None, ..found.named.clone() }.to_string();
+        let count = self.ways.iter().filter(|names| names.contains(&name)).count();
+        match count {
+            0 => None,
+            count if count == self.ways.len() => Some(Said::note(
+                Kind::Kustomization,
+                "it stays: a kustomization finds it by this name, and puts another in its place",
+            )),
+            count => Some(Said::problem(
+                Kind::Kustomization,
+                format!(
+                    "it stays: {count} of {} kustomizations find it by this name, and the others leave it as it is: have all of \
+                     them name it",
+                    self.ways.len()
+                ),
+            )),
         }
     }
 

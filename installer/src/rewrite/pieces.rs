@@ -7,8 +7,8 @@ use ferry_references::Format;
 
 /// A piece ends at the first place behind so many bytes where it can.
 const ENOUGH: usize = 256 << 10;
-/// The largest piece.
-pub(super) const MAX_PIECE: usize = 256 << 20;
+/// The largest piece: what is found in it takes several times as much memory.
+pub(super) const MAX_PIECE: usize = 32 << 20;
 
 /// Where a text of some format may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,16 +50,29 @@ pub(super) struct Pieces<R> {
     /// What was read and not handed out.
     ahead: Vec<u8>,
     ended: bool,
+    /// How many bytes were handed out.
+    given: u64,
 }
 
 impl<R: Read> Pieces<R> {
     /// `ahead` was read from `reader` before.
     pub(super) fn new(ahead: Vec<u8>, reader: R, format: Format) -> Self {
-        Self { reader, cut: Cut::of(format), ahead, ended: false }
+        Self { reader, cut: Cut::of(format), ahead, ended: false, given: 0 }
+    }
+
+    /// How many bytes were handed out.
+    pub(super) fn given(&self) -> u64 {
+        self.given
     }
 
     /// The next piece; none at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let piece = self.read()?;
+        self.given += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Ok(piece)
+    }
+
+    fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut searched = 0;
         loop {
             if self.ended {
@@ -73,7 +86,10 @@ impl<R: Read> Pieces<R> {
                 searched = self.ahead.len();
             }
             if self.ahead.len() > MAX_PIECE {
-                let message = format!("a document of more than {} MiB is not looked at", MAX_PIECE >> 20);
+                let message = format!(
+                    "a document of more than {} MiB is not looked at: have its objects written one by one, with `---` between them",
+                    MAX_PIECE >> 20
+                );
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
             }
             let wanted = ENOUGH.max(self.ahead.len());
@@ -106,6 +122,13 @@ mod tests {
         assert!(pieces.iter().all(|piece| piece.starts_with(b"---\n") && piece.len() < 2 * ENOUGH + 10_000));
         assert_eq!(pieces.concat(), text);
         assert_eq!(cut(&text, Format::Compose).len(), 1);
+    }
+
+    #[test]
+    fn what_would_take_too_much_memory_is_refused() {
+        let mut pieces = Pieces::new(Vec::new(), io::repeat(b'a'), Format::Yaml);
+        assert_eq!(pieces.next().unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(pieces.ahead.len() <= 2 * MAX_PIECE);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::rewrite::Weight;
 use crate::rewrite::chart::Chart;
 use crate::rewrite::known::tests::known_of;
 
@@ -16,7 +17,7 @@ const IMAGES: [&str; 5] = [
 
 fn seen(text: &str, format: Format) -> Seen {
     let known = known_of(&IMAGES);
-    let judge = Judge { known: &known, chart: None };
+    let judge = Judge { known: &known, chart: None, ways: &[] };
     rewrite(text, format, &judge, &"a.yaml".into(), 0)
 }
 
@@ -138,10 +139,30 @@ fn a_repository_that_lies_over_a_charts_own_stays() {
     // What the chart itself says is all that there is.
     let known = known_of(&IMAGES);
     let chart = Chart::read("name: a\ndependencies: [{name: redis}]\n");
-    let judge = Judge { known: &known, chart: Some(&chart) };
+    let judge = Judge { known: &known, chart: Some(&chart), ways: &[] };
     let text = format!("{values}redis:\n{}", indented("  "));
     let seen = rewrite(&text, Format::Yaml, &judge, &"values.yaml".into(), 0);
     let own = values.replace("bitnami", "r.corp:5000/bitnami");
     assert_eq!(seen.text, Some(format!("{own}redis:\n{}", indented("  "))));
     assert_eq!(seen.remarks.len(), 1);
+}
+
+#[test]
+fn what_kustomizations_look_for_keeps_its_name() {
+    let known = known_of(&IMAGES);
+    let pod = "kind: Pod\nspec:\n  containers:\n  - image: busybox:1.36\n  - image: controller:latest\n  - image: nginx:1.25.3\n";
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let both = names(&["busybox", "controller"]);
+    let rewritten = |ways: &[Vec<String>]| {
+        let judge = Judge { known: &known, chart: None, ways };
+        let seen = rewrite(pod, Format::Yaml, &judge, &"a.yaml".into(), 0);
+        let weights: Vec<Weight> = seen.remarks.iter().map(|remark| remark.weight).collect();
+        (seen.text.unwrap_or_default(), weights)
+    };
+    let nginx = pod.replace("nginx", "r.corp:5000/library/nginx");
+    assert_eq!(rewritten(std::slice::from_ref(&both)), (nginx.clone(), vec![Weight::Note; 2]));
+    assert_eq!(rewritten(&[both, names(&["busybox"])]), (nginx, vec![Weight::Note, Weight::Problem]));
+    let all =
+        pod.replace("nginx", "r.corp:5000/library/nginx").replace("busybox", "r.corp:5000/library/busybox");
+    assert_eq!(rewritten(&[Vec::new()]), (all, vec![Weight::Problem]));
 }
