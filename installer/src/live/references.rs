@@ -2,6 +2,7 @@
 //! nobody else's business.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use ferry_model::failure::Class;
 use ferry_model::plan::{Desired, Renamed, Resource, WorkloadImages};
@@ -15,7 +16,7 @@ use super::hint::Hints;
 use super::names::{Names, Presence, Whose, mirror_lines, reference};
 use super::owner::{Owned, Owner, owner};
 use super::settings::Setting;
-use super::workload::{KINDS, Named, is_over, named};
+use super::workload::{KINDS, Named, is_over, named, renamed};
 use crate::Error;
 use crate::cluster::{Cluster, Kind, Place, Right, Target};
 use crate::context::Context;
@@ -160,7 +161,10 @@ pub async fn rewrite(context: &Context, choice: &Choice, doing: Doing) -> Result
 struct Find {
     told: LiveReference,
     api_version: String,
-    value: Renamed,
+    /// The whole value that names it.
+    value: String,
+    /// The bytes of the value that do.
+    span: Option<Range<usize>>,
     target: Option<AtSite>,
 }
 
@@ -220,7 +224,6 @@ async fn judge(object: &Value, names: &Names, hints: &mut Hints<'_>) -> Vec<Find
     for named in named(object, &place.kind) {
         let Some((at_site, target, becomes, why)) = look_up(&named, names) else { continue };
         let registry = super::names::name(&named.image).map(|name| name.registry).unwrap_or_default();
-        let to = at_site.as_ref().map(|at_site| named.value.replacen(&named.image, at_site, 1));
         let mut told = LiveReference {
             kind: place.kind.clone(),
             namespace: place.namespace.clone(),
@@ -244,8 +247,8 @@ async fn judge(object: &Value, names: &Names, hints: &mut Hints<'_>) -> Vec<Find
                 told.why = Some(why);
             }
         }
-        let value = Renamed { to: to.unwrap_or_else(|| named.value.clone()), from: named.value };
-        finds.push(Find { told, api_version: place.api_version.clone(), value, target });
+        let Named { value, span, .. } = named;
+        finds.push(Find { told, api_version: place.api_version.clone(), value, span, target });
     }
     finds
 }
@@ -258,7 +261,7 @@ fn look_up(named: &Named, names: &Names) -> Option<LookedUp> {
     let is_sure = named.how == How::Image;
     let lacks = |why: String| Some((None, None, Becomes::NotInBundle, Some(why)));
     match names.find(&name)? {
-        Match::Held(target) if named.value.contains(&named.image) => {
+        Match::Held(target) if named.span.is_some() => {
             Some((Some(names.at_site(&target)), Some(target), Becomes::Changeable, None))
         }
         Match::OtherTags(tags) => lacks(format!("the bundle has other tags of it: {}", tags.join(", "))),
@@ -335,32 +338,12 @@ fn mirrors(context: &Context, finds: &[Find]) -> Vec<String> {
 
 /// Changes what can be changed, as a run of its own. Gives the run's name, if there was anything to do.
 async fn change(context: &Context, cluster: &Cluster, finds: &mut [Find]) -> Result<Option<String>, Error> {
-    let target = Target::of(&context.site);
-    let mut workloads: BTreeMap<String, WorkloadImages> = BTreeMap::new();
-    for find in finds.iter().filter(|find| find.told.becomes == Becomes::Changeable) {
-        let told = &find.told;
-        let workload = WorkloadImages {
-            kubeconfig: target.kubeconfig.clone(),
-            context: target.context.clone(),
-            api_version: find.api_version.clone(),
-            kind: told.kind.clone(),
-            namespace: told.namespace.clone(),
-            name: told.name.clone(),
-            values: BTreeMap::new(),
-        };
-        let workload = workloads.entry(workload.name()).or_insert(workload);
-        // An argument may name several.
-        let renamed = workload.values.entry(told.path.clone()).or_insert_with(|| find.value.clone());
-        if let Some(at_site) = told.at_site.as_ref().filter(|at_site| !renamed.to.contains(at_site.as_str()))
-        {
-            renamed.to = renamed.to.replacen(&told.image, at_site, 1);
-        }
-    }
+    let workloads = workloads(&Target::of(&context.site), finds);
     if workloads.is_empty() {
         return Ok(None);
     }
     let mut rights = BTreeSet::new();
-    for workload in workloads.values() {
+    for workload in &workloads {
         let place =
             Place { api_version: workload.api_version.clone(), ..Place::core(&workload.kind, "", "") };
         let kind = cluster.kind(&place).await?;
@@ -371,7 +354,7 @@ async fn change(context: &Context, cluster: &Cluster, finds: &mut [Find]) -> Res
     cluster.require(&rights.into_iter().collect::<Vec<_>>(), "to change images").await?;
     let reason = "it names images that are at the site under other names";
     let resources =
-        workloads.into_values().map(|workload| Resource::new(Desired::WorkloadImages(workload), reason));
+        workloads.into_iter().map(|workload| Resource::new(Desired::WorkloadImages(workload), reason));
     let desire = Desire { resources: resources.collect(), ..Desire::default() };
     match apply_alone(context, &desire).await? {
         Applied::Nothing(_) => {
@@ -383,6 +366,39 @@ async fn change(context: &Context, cluster: &Cluster, finds: &mut [Find]) -> Res
             Ok(Some(run.name()))
         }
     }
+}
+
+/// Values by their paths, each with the names that are to stand in it.
+type Values<'a> = BTreeMap<&'a str, (&'a str, Vec<(Range<usize>, String)>)>;
+
+/// The workloads with what can be changed in them.
+fn workloads(target: &Target, finds: &[Find]) -> Vec<WorkloadImages> {
+    let mut workloads: BTreeMap<String, (WorkloadImages, Values<'_>)> = BTreeMap::new();
+    for find in finds.iter().filter(|find| find.told.becomes == Becomes::Changeable) {
+        let told = &find.told;
+        let (Some(span), Some(at_site)) = (&find.span, &told.at_site) else { continue };
+        let workload = WorkloadImages {
+            kubeconfig: target.kubeconfig.clone(),
+            context: target.context.clone(),
+            api_version: find.api_version.clone(),
+            kind: told.kind.clone(),
+            namespace: told.namespace.clone(),
+            name: told.name.clone(),
+            values: BTreeMap::new(),
+        };
+        let (_, values) = workloads.entry(workload.name()).or_insert_with(|| (workload, BTreeMap::new()));
+        // An argument may name several.
+        let (_, names) = values.entry(&told.path).or_insert_with(|| (&find.value, Vec::new()));
+        names.push((span.clone(), at_site.clone()));
+    }
+    let with_values = |(mut workload, values): (WorkloadImages, Values<'_>)| {
+        for (path, (from, names)) in values {
+            let to = renamed(from, &names);
+            workload.values.insert(path.to_owned(), Renamed { from: from.to_owned(), to });
+        }
+        workload
+    };
+    workloads.into_values().map(with_values).collect()
 }
 
 fn mark(finds: &mut [Find], came: &dyn Fn(&Find) -> Result<(), String>) {
