@@ -9,7 +9,7 @@ mod cause;
 mod explain;
 mod hint;
 mod names;
-mod owner;
+pub(crate) mod owner;
 mod pulls;
 mod references;
 mod settings;

@@ -103,7 +103,9 @@ impl<'a> Hints<'a> {
                     kustomize(&image, renaming)
                 )),
             ),
-            Owner::Rancher { .. } => (Vec::new(), Some(format!("in the manifests of {owner}: {field}"))),
+            Owner::Rancher { .. } | Owner::AddonManager => {
+                (Vec::new(), Some(format!("in the manifests of {owner}: {field}")))
+            }
             Owner::Node { node } => (
                 Vec::new(),
                 Some(format!("in its file on {node}, below /etc/kubernetes/manifests: image: {whole}")),

@@ -18,7 +18,7 @@ pub enum Owner {
     },
     /// An application of Argo CD.
     ArgoCd {
-        /// The application.
+        /// The application; empty where nothing tells it.
         application: String,
     },
     /// A Kustomization or HelmRelease of Flux.
@@ -35,6 +35,8 @@ pub enum Owner {
         /// What it calls the set.
         set: String,
     },
+    /// Manifests that the cluster's add-on manager applies again and again.
+    AddonManager,
     /// An operator's object.
     Operator {
         /// Its API version.
@@ -55,9 +57,13 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Helm { release, namespace } => write!(f, "helm's release {release} in {namespace}"),
+            Self::ArgoCd { application } if application.is_empty() => {
+                f.write_str("an application of Argo CD")
+            }
             Self::ArgoCd { application } => write!(f, "Argo CD's application {application}"),
             Self::Flux { kind, namespace, name } => write!(f, "Flux's {kind} {namespace}/{name}"),
             Self::Rancher { set } => write!(f, "Rancher's set {set}"),
+            Self::AddonManager => f.write_str("the cluster's add-on manager"),
             Self::Operator { kind, name, .. } => write!(f, "the operator of {kind} {name}"),
             Self::Node { node } => write!(f, "the kubelet of {node}"),
         }
@@ -94,11 +100,12 @@ pub(super) fn owner(workload: &Value) -> Owned {
     deliverer(workload).map_or(Owned::ByNobody, Owned::By)
 }
 
-/// Whoever has put it there, by the marks that it leaves. What delivers a chart comes before helm, which it uses.
-fn deliverer(workload: &Value) -> Option<Owner> {
-    let label = |name: &str| text(workload, "labels", name);
-    let annotation = |name: &str| text(workload, "annotations", name);
-    let own = workload.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+/// Whoever has put an object there and writes it back, by the marks that it leaves: for any kind of object. What delivers a chart
+/// comes before helm, which it uses.
+pub(crate) fn deliverer(object: &Value) -> Option<Owner> {
+    let label = |name: &str| text(object, "labels", name);
+    let annotation = |name: &str| text(object, "annotations", name);
+    let own = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
     for (kind, group) in
         [("HelmRelease", "helm.toolkit.fluxcd.io"), ("Kustomization", "kustomize.toolkit.fluxcd.io")]
     {
@@ -107,20 +114,23 @@ fn deliverer(workload: &Value) -> Option<Owner> {
             return Some(Owner::Flux { kind: kind.to_owned(), namespace, name });
         }
     }
-    // `application:group/Kind:namespace/name`
-    let tracked = annotation("argocd.argoproj.io/tracking-id");
-    let application = tracked.map(|id| id.split(':').next().unwrap_or_default().to_owned());
-    if let Some(application) = application.or_else(|| label("argocd.argoproj.io/instance")) {
+    if let Some(application) = application(object) {
         return Some(Owner::ArgoCd { application });
     }
     if let Some(release) = annotation("meta.helm.sh/release-name") {
         let namespace = annotation("meta.helm.sh/release-namespace").unwrap_or_else(|| own.to_owned());
         return Some(Owner::Helm { release, namespace });
     }
-    let set =
-        annotation("objectset.rio.cattle.io/owner-name").or_else(|| annotation("objectset.rio.cattle.io/id"));
+    // The hash is there always, the names are not.
+    let set = [("annotations", "owner-name"), ("annotations", "id"), ("labels", "hash")]
+        .iter()
+        .find_map(|(marks, name)| text(object, marks, &format!("objectset.rio.cattle.io/{name}")));
     if let Some(set) = set {
         return Some(Owner::Rancher { set });
+    }
+    // What it is only to see to once (`EnsureExists`) it leaves alone.
+    if label("addonmanager.kubernetes.io/mode").is_some_and(|mode| mode == "Reconcile") {
+        return Some(Owner::AddonManager);
     }
     // Operator Lifecycle Manager puts its owner into labels, since it may be in another namespace.
     let kind = label("olm.owner.kind")?;
@@ -131,12 +141,30 @@ fn deliverer(workload: &Value) -> Option<Owner> {
     })
 }
 
+/// The application of Argo CD.
+fn application(object: &Value) -> Option<String> {
+    // `application:group/Kind:namespace/name`
+    if let Some(id) = text(object, "annotations", "argocd.argoproj.io/tracking-id") {
+        return Some(id.split(':').next().unwrap_or_default().to_owned());
+    }
+    if let Some(application) = text(object, "labels", "argocd.argoproj.io/instance") {
+        return Some(application);
+    }
+    // Before 3.0 it marks what is its own with a label that charts set too: only whoever has written the object tells.
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let mut managers = entries.into_iter().flatten().filter_map(|entry| entry["manager"].as_str());
+    managers
+        .any(|manager| manager.starts_with("argocd"))
+        .then(|| text(object, "labels", "app.kubernetes.io/instance").unwrap_or_default())
+}
+
 fn references(workload: &Value) -> impl Iterator<Item = &Value> {
     workload.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten()
 }
 
-fn text(workload: &Value, marks: &str, name: &str) -> Option<String> {
-    workload["metadata"][marks][name].as_str().map(str::to_owned)
+/// A label or an annotation that says something.
+fn text(object: &Value, marks: &str, name: &str) -> Option<String> {
+    object["metadata"][marks][name].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -144,6 +172,37 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn whoever_writes_an_object_back_owns_it() {
+        let instance = json!({"app.kubernetes.io/instance": "shop"});
+        let written_by = |manager: &str| json!([{"manager": "kubectl"}, {"manager": manager}]);
+        let argo = |application: &str| Owned::By(Owner::ArgoCd { application: application.into() });
+        let rancher = |set: &str| Owned::By(Owner::Rancher { set: set.into() });
+        for (metadata, expected) in [
+            (json!({"labels": instance, "managedFields": written_by("argocd-controller")}), argo("shop")),
+            (
+                json!({"labels": instance, "managedFields": written_by("argocd-application-controller")}),
+                argo("shop"),
+            ),
+            (json!({"managedFields": written_by("argocd-controller")}), argo("")),
+            (json!({"labels": instance, "managedFields": written_by("my-argocd")}), Owned::ByNobody),
+            (
+                json!({"labels": {"addonmanager.kubernetes.io/mode": "Reconcile"}}),
+                Owned::By(Owner::AddonManager),
+            ),
+            (json!({"labels": {"addonmanager.kubernetes.io/mode": "EnsureExists"}}), Owned::ByNobody),
+            (json!({"annotations": {"objectset.rio.cattle.io/id": "fleet"}}), rancher("fleet")),
+            (
+                json!({"annotations": {"objectset.rio.cattle.io/id": "", "objectset.rio.cattle.io/owner-name": "coredns"}}),
+                rancher("coredns"),
+            ),
+            (json!({"labels": {"objectset.rio.cattle.io/hash": "bce2"}}), rancher("bce2")),
+        ] {
+            assert_eq!(owner(&json!({"metadata": metadata})), expected, "{metadata}");
+        }
+        assert_eq!(Owner::ArgoCd { application: String::new() }.to_string(), "an application of Argo CD");
+    }
 
     #[test]
     fn owners_are_known_by_their_marks() {
