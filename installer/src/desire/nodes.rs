@@ -1,7 +1,7 @@
 //! What nodes shall be like, from the site's registry, BlueKing's names and what the site file says of nodes.
 
-mod pods;
 mod dcos;
+mod pods;
 mod settings;
 
 use std::collections::BTreeMap;
