@@ -6,7 +6,7 @@
 
 mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use ferry_model::failure::Class;
@@ -84,20 +84,41 @@ impl Read<'_> {
         Ok(readers)
     }
 
-    /// Deletes the pods of Jobs that read it and have failed, or cannot start: the Job starts others. Gives their names.
+    /// Deletes the pods that read it and have failed, or cannot start, of Jobs that go on: those start others. Gives their names.
+    /// Pods of a Job that has ended stay, since they say why.
     pub(crate) async fn delete_failed_pods(&self, cluster: &Cluster) -> Result<Vec<String>, Failed> {
         let kind = Kind::known("v1", "Pod").expect("pods are a known kind");
+        let mut pods = cluster.list(&kind, self.namespace, "").await?;
+        pods.retain(|pod| job_of(pod).is_some() && self.is_read_by(&pod["spec"]) && has_failed(pod));
+        if pods.is_empty() {
+            return Ok(Vec::new());
+        }
+        let [api_version, name, plural] = ["batch/v1", "Job", "jobs"].map(str::to_owned);
+        let jobs = Kind { api_version, name, plural, namespaced: true };
+        let jobs = cluster.list(&jobs, self.namespace, "").await?;
+        let going_on: BTreeSet<&str> =
+            jobs.iter().filter(|job| !has_ended(job)).map(|job| text(job, "/metadata/uid")).collect();
         let mut deleted = Vec::new();
-        for pod in cluster.list(&kind, self.namespace, "").await? {
-            let is_of_job = items(&pod["metadata"]["ownerReferences"]).any(|owner| owner["kind"] == "Job");
-            if is_of_job && self.is_read_by(&pod["spec"]) && has_failed(&pod) {
-                let name = text(&pod, "/metadata/name");
-                cluster.delete(&Place::core("Pod", self.namespace, name)).await?;
-                deleted.push(name.to_owned());
-            }
+        for pod in pods.iter().filter(|pod| job_of(pod).is_some_and(|uid| going_on.contains(uid))) {
+            let name = text(pod, "/metadata/name");
+            cluster.delete(&Place::core("Pod", self.namespace, name)).await?;
+            deleted.push(name.to_owned());
         }
         Ok(deleted)
     }
+}
+
+/// The `uid` of the Job that a pod is of.
+fn job_of(pod: &Value) -> Option<&str> {
+    let owner = items(&pod["metadata"]["ownerReferences"]).find(|owner| owner["kind"] == "Job")?;
+    owner["uid"].as_str()
+}
+
+/// Whether a Job starts no more pods.
+fn has_ended(job: &Value) -> bool {
+    items(&job["status"]["conditions"]).any(|condition| {
+        (condition["type"] == "Complete" || condition["type"] == "Failed") && condition["status"] == "True"
+    })
 }
 
 /// Whether a pod has failed, or cannot start as it is.
@@ -132,15 +153,6 @@ pub(crate) async fn restart(
 ) -> Result<(), Failed> {
     for workload in workloads {
         let live = find(cluster, namespace, workload).await?;
-        let strategy = text(&live, "/spec/updateStrategy/type");
-        if strategy == "OnDelete" {
-            let message =
-                format!("{workload} in namespace {namespace} starts no pods anew by itself (OnDelete)");
-            return Err(Failed::because(Class::Local, message).hint(format!(
-                "`{} -n {namespace} delete pod …` for each of its pods, then apply again",
-                cluster.kubectl()
-            )));
-        }
         if live.pointer(RESTARTED).and_then(Value::as_str) != Some(version) {
             annotate(cluster, namespace, workload, Some(version)).await?;
         }
@@ -180,6 +192,14 @@ pub(crate) async fn wait_for(
                 Standing::Waits(how) => (how, false),
                 Standing::Stuck(how) => (how, true),
             };
+            if text(&live, "/spec/updateStrategy/type") == "OnDelete" {
+                let message =
+                    format!("{workload} in namespace {namespace} starts no pods anew by itself (OnDelete)");
+                return Err(Failed::because(Class::Local, message).hint(format!(
+                    "`{} -n {namespace} delete pod …` for each of its pods; apply again when the new ones are ready",
+                    cluster.kubectl()
+                )));
+            }
             let told = troubles(cluster, &live).await?;
             let is_lasting = |line: &String| LASTING.iter().any(|reason| line.contains(reason));
             trouble = match trouble.take() {

@@ -211,13 +211,15 @@ fn names_are_answered_and_taken_out_again() -> Result<()> {
     ground.run(&["plan", "bundle"]).succeed()?.prints("+        10.0.0.5 registry.corp")?;
     ensure!(cluster.writes().is_empty(), "{:?}", cluster.writes());
     ground.apply().succeed()?;
-    ensure!(cluster.writes() == [format!("PUT {COREDNS}")], "{:?}", cluster.writes());
+    // The names with a mark, and the mark taken away when they were answered.
+    ensure!(cluster.writes() == [COREDNS; 2].map(|path| format!("PUT {path}")), "{:?}", cluster.writes());
+    ensure!(!is_marked(&*cluster, COREDNS)?, "the mark is still there");
     // Three questions with the right answer, after one at least that had the old one.
     ensure!(server.asked() > 3, "its servers were asked {} times", server.asked());
     let named = cluster.corefile(COREDNS)?;
     ensure!(table_of(&named)["bkrepo.corp"] == ["10.0.0.6".parse::<std::net::IpAddr>()?], "{named}");
     ground.apply().succeed()?.prints("nothing to do")?;
-    ensure!(cluster.writes().len() == 1, "{:?}", cluster.writes());
+    ensure!(cluster.writes().len() == 2, "{:?}", cluster.writes());
     ground.run(&["rollback"]).succeed()?;
     ensure!(cluster.corefile(COREDNS)? == COREFILE, "{}", cluster.corefile(COREDNS)?);
 
@@ -281,7 +283,7 @@ fn somebody_who_is_faster_loses_nothing() -> Result<()> {
     ground.site(NAMES)?;
     cluster.interfere(3);
     ground.apply().succeed()?;
-    ensure!(cluster.writes().len() == 4, "{:?}", cluster.writes());
+    ensure!(cluster.writes().len() == 5, "{:?}", cluster.writes());
     let live = cluster.object(COREDNS).context("it is there")?;
     ensure!(live["metadata"]["annotations"]["others"] == "xxx", "{live}");
     ensure!(live["data"]["Corefile"].as_str().is_some_and(|text| text.contains("registry.corp")));
@@ -378,6 +380,30 @@ fn install_envs(peer: &impl Peer) -> Result<()> {
     peer.apply_as("helm", &deployment("blueking", "other", &json!({"containers": [{}]})))
 }
 
+/// Pods that cannot start, as they read the old value: of a Job that goes on, of Jobs that have ended, and of one that is gone.
+fn install_failed_pods(cluster: &FakeCluster) -> Result<()> {
+    for (name, condition) in [("init", None), ("failed", Some("Failed")), ("complete", Some("Complete"))] {
+        let conditions = condition.map(|condition| json!({"type": condition, "status": "True"}));
+        let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "blueking"},
+            "spec": {"template": {"spec": {"containers": []}}}, "status": {"conditions": Vec::from_iter(conditions)}});
+        cluster.apply_as("job-controller", &job)?;
+    }
+    for name in ["init", "failed", "complete", "gone"] {
+        let owner = match name {
+            // Of something that is no Job, as the pod would be removed with its owner.
+            "gone" => "/api/v1/namespaces/blueking".to_owned(),
+            _ => format!("/apis/batch/v1/namespaces/blueking/jobs/{name}"),
+        };
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("{name}-1"), "namespace": "blueking",
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "controller": true,
+                "uid": cluster.object(&owner).context("it is there")?["metadata"]["uid"]}]},
+            "spec": {"containers": [{"name": "init", "image": "hub/it:1", "envFrom": [{"configMapRef": {"name": "envs"}}]}]},
+            "status": {"phase": "Failed"}});
+        cluster.apply_as("job-controller", &pod)?;
+    }
+    Ok(())
+}
+
 const PATCHES: &str = "  patches:\n  - configMap: blueking/envs\n    set: {PAAS_APP_IMAGE: 'registry.corp/blueking/slug-app:v1', NEW: '1'}\n  - secret: blueking/login\n    set: {password: {from: {file: password}}}\n";
 
 fn web(peer: &impl Peer) -> Result<Value> {
@@ -405,13 +431,7 @@ fn data(peer: &impl Peer) -> Result<(Value, Value)> {
 fn keys_are_set_taken_up_and_put_back() -> Result<()> {
     let (cluster, ground) = Ground::fake()?;
     install_envs(&*cluster)?;
-    // A Job's pod that cannot start, as it read the old value.
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "init-1", "namespace": "blueking",
-        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Job", "name": "init", "controller": true,
-            "uid": cluster.object("/api/v1/namespaces/blueking").context("it is there")?["metadata"]["uid"]}]},
-        "spec": {"containers": [{"name": "init", "image": "hub/it:1", "envFrom": [{"configMapRef": {"name": "envs"}}]}]},
-        "status": {"phase": "Failed"}});
-    cluster.apply_as("job-controller", &pod)?;
+    install_failed_pods(&cluster)?;
     let (before, template) = (data(&*cluster)?, web(&*cluster)?);
     let other =
         cluster.object("/apis/apps/v1/namespaces/blueking/deployments/other").context("it is there")?["spec"]
@@ -436,10 +456,13 @@ fn keys_are_set_taken_up_and_put_back() -> Result<()> {
             .object("/apis/apps/v1/namespaces/blueking/deployments/other")
             .is_some_and(|now| now["spec"] == other)
     );
-    ensure!(
-        cluster.object("/api/v1/namespaces/blueking/pods/init-1").is_none(),
-        "the failed pod is still there"
-    );
+    // Only the Job that goes on starts another.
+    let pod = |job: &str| cluster.object(&format!("/api/v1/namespaces/blueking/pods/{job}-1"));
+    ensure!(pod("init").is_none(), "the failed pod is still there");
+    for job in ["failed", "complete", "gone"] {
+        ensure!(pod(job).is_some(), "the pod of a Job that starts no other was deleted: {job}");
+    }
+    ensure!(applied.stderr.matches("its Job starts another").count() == 1, "{}", applied.stderr);
     let said =
         format!("{}{}{}{}{}", plan.stdout, plan.stderr, applied.stdout, applied.stderr, ground.written()?);
     for secret in [PASSWORD, "the-old-one", &STANDARD.encode(PASSWORD), &STANDARD.encode("the-old-one")] {
@@ -450,6 +473,83 @@ fn keys_are_set_taken_up_and_put_back() -> Result<()> {
     ensure!(cluster.writes().len() == writes, "{:?}", cluster.writes());
     ground.run(&["rollback"]).succeed()?;
     ensure!(data(&*cluster)? == before && web(&*cluster)? == template, "not as it was");
+    Ok(())
+}
+
+/// Whether an object says that nobody has taken up its data yet.
+fn is_marked(peer: &impl Peer, path: &str) -> Result<bool> {
+    let object = peer.object(path)?.context("it is there")?;
+    Ok(object.pointer("/metadata/annotations/ferry~1not-taken-up").is_some())
+}
+
+/// A StatefulSet that reads a ConfigMap, with that many of its two pods new. It starts none anew by itself.
+fn install_on_delete(cluster: &FakeCluster, namespace: &str, map: &str, new: u64) -> Result<()> {
+    let mut set =
+        deployment(namespace, "slow", &json!({"volumes": [{"name": "envs", "configMap": {"name": map}}]}));
+    set["kind"] = json!("StatefulSet");
+    set["spec"]["replicas"] = json!(2);
+    set["spec"]["serviceName"] = json!("slow");
+    set["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+    set["status"] = json!({"observedGeneration": 100, "readyReplicas": 2, "currentReplicas": 2 - new,
+        "updatedReplicas": new, "currentRevision": "a", "updateRevision": "b"});
+    cluster.apply_as("ops", &set)
+}
+
+/// What fails after the write is left to do until it is done, or taken back.
+#[test]
+fn what_nobody_has_taken_up_is_not_done() -> Result<()> {
+    let patches = PATCHES.split("  - secret").next().unwrap_or_default();
+    let fixed = COREFILE.replace("    reload\n", "");
+    for (site, namespace, map, path) in
+        [(patches, "blueking", "envs", ENVS), (NAMES, "kube-system", "coredns", COREDNS)]
+    {
+        let (cluster, ground) = Ground::fake()?;
+        install_coredns(&*cluster, "coredns", &fixed)?;
+        install_envs(&*cluster)?;
+        install_on_delete(&cluster, namespace, map, 0)?;
+        ground.site(site)?;
+        let data = || Ok::<_, anyhow::Error>(cluster.object(path).context("it is there")?["data"].clone());
+        let before = data()?;
+        for _ in 0..2 {
+            ground.apply().fail_with(1)?.says("OnDelete")?;
+            ensure!(data()? != before && is_marked(&*cluster, path)?, "{path} has no mark");
+            ground.run(&["plan", "bundle"]).succeed()?.prints("1 to update")?;
+        }
+        // The second run found what the first had left.
+        ground.run(&["rollback"]).succeed()?;
+        ensure!(data()? != before && is_marked(&*cluster, path)?, "{path} is not as the first run left it");
+        ground.run(&["rollback"]).succeed()?;
+        ensure!(data()? == before && !is_marked(&*cluster, path)?, "{path} is not as it was");
+
+        ground.apply().fail_with(1)?;
+        // Somebody has deleted its pods.
+        install_on_delete(&cluster, namespace, map, 2)?;
+        ground.apply().succeed()?;
+        ensure!(data()? != before && !is_marked(&*cluster, path)?, "{path} still has its mark");
+        ground.apply().succeed()?.prints("nothing to do")?;
+        let annotations = |object: Value| object["metadata"]["annotations"].clone();
+        let left = cluster.object(path).map(annotations);
+        ensure!(left == Some(Value::Null), "{left:?}");
+    }
+    Ok(())
+}
+
+/// The mark stays until the DNS servers have answered.
+#[test]
+fn names_are_marked_until_they_are_answered() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    install_coredns(&*cluster, "coredns", COREFILE)?;
+    let server = serve(&cluster, COREDNS)?;
+    ground.site(NAMES)?;
+    cluster.hold_after(1);
+    let running = ground.apply().start()?;
+    wait_until(Duration::from_secs(60), "the mark is not taken away", || cluster.holds())?;
+    ensure!(server.asked() > 3 && is_marked(&*cluster, COREDNS)?, "there was no mark");
+    running.signal(Signal::KILL)?;
+    running.finish(Duration::from_secs(10))?;
+    cluster.let_go();
+    ground.apply().succeed()?;
+    ensure!(!is_marked(&*cluster, COREDNS)?, "the mark is still there");
     Ok(())
 }
 
@@ -696,5 +796,12 @@ fn the_base_image_of_saas_comes_from_the_site() -> Result<()> {
     run(&["apply", "bundle"]).succeed()?.prints("nothing to do")?;
     run(&["rollback"]).succeed()?;
     ensure!(cluster.object(map).context("it is there")?["data"] == before && cluster.object(again).is_none());
+
+    // Where only the job has failed, PaaS itself goes on as it runs.
+    cluster.apply_as("helm", &config_map("blueking", "bkpaas3-apiserver-general-envs", &after))?;
+    let running = template(&cluster, "blueking", "bkpaas3-apiserver-web")?;
+    run(&["apply", "bundle"]).succeed()?;
+    ensure!(cluster.object(again).is_some(), "the job was not run again");
+    ensure!(template(&cluster, "blueking", "bkpaas3-apiserver-web")? == running, "PaaS was started anew");
     Ok(())
 }

@@ -16,7 +16,7 @@ use ferry_model::report::Failed;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::key_patch::change;
+use super::key_patch::{change, mark};
 use super::{Kept, Manage, Mine, Undone};
 use crate::cluster::{Cluster, Target};
 use crate::context::Context;
@@ -68,7 +68,8 @@ impl Manage for ClusterNames {
         for source in sources(&cluster, self.config_map.as_ref()).await? {
             let workloads = source.read().readers(&cluster).await?;
             let annotations = workloads::annotations(&cluster, source.namespace(), &workloads).await?;
-            let document = json!({"corefile": source.text()?, "annotations": annotations});
+            let marked = mark::stands(&source.object);
+            let document = json!({"corefile": source.text()?, "annotations": annotations, "marked": marked});
             files.insert(source.place.to_string(), kept.save(document.to_string().as_bytes())?);
         }
         Ok(files)
@@ -76,14 +77,20 @@ impl Manage for ClusterNames {
 
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
         let cluster = self.target(context).await?;
-        for source in sources(&cluster, self.config_map.as_ref()).await? {
+        let sources = sources(&cluster, self.config_map.as_ref()).await?;
+        for source in &sources {
             let mut outcome = Ok(());
             let live = change(&cluster, &source.place, |live| {
-                outcome = self.edit(live).map(|edited| live["data"][COREFILE] = Value::from(edited.text));
+                outcome = self.edit(live).map(|edited| {
+                    if live["data"][COREFILE] != edited.text {
+                        mark::set(live);
+                    }
+                    live["data"][COREFILE] = Value::from(edited.text);
+                });
             })
             .await?;
             outcome?;
-            let Some(live) = live else { continue };
+            let Some(live) = live.filter(mark::stands) else { continue };
             let text = live["data"][COREFILE].as_str().unwrap_or_default();
             if !Corefile::read(text).map_err(|error| Failed::new(&error))?.reloads() {
                 source.restart(&cluster, &live).await?;
@@ -93,7 +100,11 @@ impl Manage for ClusterNames {
                 context.events.note(format!("pods ask NodeLocal DNS, which forwards elsewhere: the names are in {place} too, and it takes them up within two minutes"));
             }
         }
-        proof::prove(context, &cluster, self).await
+        proof::prove(context, &cluster, self).await?;
+        for source in &sources {
+            change(&cluster, &source.place, mark::remove).await?;
+        }
+        Ok(())
     }
 
     async fn undo(
@@ -119,6 +130,7 @@ impl Manage for ClusterNames {
                 let now = live["data"][COREFILE].as_str().unwrap_or_default();
                 outcome = self.undone(&old, now).map(|(text, is_whole)| {
                     live["data"][COREFILE] = Value::from(text);
+                    mark::put_back(live, document["marked"] == true);
                     is_whole
                 });
             })
@@ -165,9 +177,11 @@ impl Named for ClusterNames {
     async fn look(&self, context: &Context) -> Result<State, Failed> {
         let cluster = self.target(context).await?;
         let (mut diffs, mut conflicts) = (String::new(), Vec::new());
+        let mut is_taken_up = true;
         for source in sources(&cluster, self.config_map.as_ref()).await? {
             let edited = self.corefile(&source)?;
             conflicts.extend(edited.conflicts);
+            is_taken_up &= !mark::stands(&source.object);
             let old = source.text()?;
             if edited.text != old {
                 let name = source.place.to_string();
@@ -184,7 +198,7 @@ impl Named for ClusterNames {
                 format!("{} is {}", conflict.name, addresses.join(" and "))
             })
             .collect();
-        let matches = if diffs.is_empty() && told.is_empty() { "yes" } else { "no" };
+        let matches = if diffs.is_empty() && told.is_empty() && is_taken_up { "yes" } else { "no" };
         Ok(State::present([("matches", matches.to_owned()), ("conflicts", told.join(", "))]).with_text(diffs))
     }
 

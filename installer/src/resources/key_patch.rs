@@ -2,6 +2,7 @@
 //! whoever reads the object starts anew.
 
 mod kept;
+pub(super) mod mark;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -84,35 +85,17 @@ impl Manage for KeyPatch {
             before: self.set.keys().map(|key| (key.clone(), live["data"].get(key).cloned())).collect(),
             after: self.values(context).await?,
             annotations: workloads::annotations(&cluster, self.name.namespace(), &workloads).await?,
+            was_marked: mark::stands(&live),
         };
         Ok(BTreeMap::from([(KEYS.to_owned(), document.save(kept)?)]))
     }
 
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
         let cluster = self.target(context).await?;
-        let values = self.values(context).await?;
-        let live = change(&cluster, &self.place(), |live| {
-            for (key, value) in &values {
-                put_key(live, key, Some(value));
-            }
-        })
-        .await?
-        .ok_or_else(|| self.not_there(&cluster))?;
-        self.warn_of_owner(context, &live);
-        if self.restart == TakenUpBy::Nobody {
-            return Ok(());
+        match write(self, context, &cluster).await? {
+            Some(restarted) => wait_for(self, &cluster, &restarted).await,
+            None => Ok(()),
         }
-        let workloads = self.workloads(&cluster).await?;
-        let version =
-            format!("{} {} {}", self.object, self.name.name(), text(&live, "/metadata/resourceVersion"));
-        workloads::restart(&cluster, self.name.namespace(), &workloads, &version).await?;
-        for pod in self.read().delete_failed_pods(&cluster).await? {
-            context.events.note(format!(
-                "failed pod {}/{pod} was deleted: its Job starts another",
-                self.name.namespace()
-            ));
-        }
-        workloads::wait_for(&cluster, self.name.namespace(), &workloads).await
     }
 
     async fn undo(
@@ -139,6 +122,61 @@ impl Manage for KeyPatch {
             kept.path(name).display()
         )))
     }
+}
+
+/// Writes the keys, and has whoever shall take them up start anew. Gives those to wait for; `None` if nothing was left to take up.
+pub(super) async fn write(
+    patch: &KeyPatch,
+    context: &Context,
+    cluster: &Cluster,
+) -> Result<Option<Vec<Workload>>, Failed> {
+    let values = patch.values(context).await?;
+    let live = change(cluster, &patch.place(), |live| {
+        let is_new = !has_all(live, &values);
+        for (key, value) in &values {
+            put_key(live, key, Some(value));
+        }
+        match patch.restart {
+            TakenUpBy::Nobody => mark::remove(live),
+            _ if is_new => mark::set(live),
+            _ => {}
+        }
+    })
+    .await?
+    .ok_or_else(|| patch.not_there(cluster))?;
+    patch.warn_of_owner(context, &live);
+    if !mark::stands(&live) {
+        return Ok(None);
+    }
+    let (namespace, workloads) = (patch.name.namespace(), patch.workloads(cluster).await?);
+    let version =
+        format!("{} {} {}", patch.object, patch.name.name(), text(&live, "/metadata/resourceVersion"));
+    workloads::restart(cluster, namespace, &workloads, &version).await?;
+    match patch.read().delete_failed_pods(cluster).await {
+        Ok(pods) => pods.iter().for_each(|pod| {
+            context.events.note(format!("failed pod {namespace}/{pod} was deleted: its Job starts another"));
+        }),
+        // They go by themselves too, later.
+        Err(failed) if failed.class == Class::Denied => {
+            context.events.warn(format!("failed pods of Jobs are left as they are: {}", failed.message));
+        }
+        Err(failed) => return Err(failed),
+    }
+    Ok(Some(workloads))
+}
+
+/// Waits until those that [`write`] restarted have taken it up.
+pub(super) async fn wait_for(
+    patch: &KeyPatch,
+    cluster: &Cluster,
+    restarted: &[Workload],
+) -> Result<(), Failed> {
+    workloads::wait_for(cluster, patch.name.namespace(), restarted).await?;
+    change(cluster, &patch.place(), mark::remove).await.map(drop)
+}
+
+fn has_all(live: &Value, values: &BTreeMap<String, Value>) -> bool {
+    values.iter().all(|(key, value)| live["data"].get(key) == Some(value))
 }
 
 /// Changes an object that is there, as often as others come before. Gives it as it is then; `None` if it is not there.
@@ -232,10 +270,10 @@ impl Patched for KeyPatch {
         let cluster = self.target(context).await?;
         let live = self.live(&cluster).await?;
         let values = self.values(context).await?;
-        let is_right = |(key, value): (&String, &Value)| live["data"].get(key) == Some(value);
-        let matches = if values.iter().all(is_right) { "yes" } else { "no" };
+        let is_right = has_all(&live, &values);
+        let matches = if is_right && !mark::stands(&live) { "yes" } else { "no" };
         let mut properties = vec![("matches", matches.to_owned())];
-        if live["immutable"] == true && matches == "no" {
+        if live["immutable"] == true && !is_right {
             properties.push(("immutable", "yes".to_owned()));
         }
         if self.text().is_none() {

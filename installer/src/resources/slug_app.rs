@@ -13,7 +13,7 @@ use ferry_model::report::Failed;
 use ferry_model::site::PatchedKind;
 use serde_json::Value;
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, key_patch};
 use crate::cluster::{Cluster, Place};
 use crate::context::Context;
 use crate::paas;
@@ -71,17 +71,16 @@ impl Manage for SlugApp {
         self.patch(context).await?.keep(context, kept).await
     }
 
-    async fn apply(&self, context: &Context, action: Action, task: &Task) -> Result<(), Failed> {
+    async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
         let cluster = paas::cluster(context, &self.platform).await?;
-        self.patch(context).await?.apply(context, action, task).await?;
-        let namespace = &self.platform.namespace;
-        let Some(job) = job::latest(&cluster, namespace).await? else { return Ok(()) };
-        let job = match job::standing(&job) {
-            job::Standing::Done => return Ok(()),
-            job::Standing::Runs => job,
-            job::Standing::Failed => job::again(&cluster, &job).await?,
-        };
-        job::wait_for(&cluster, &job).await
+        let patch = self.patch(context).await?;
+        let restarted = key_patch::write(&patch, context, &cluster).await?;
+        // PaaS's processes may wait for what the job prepares.
+        self.see_the_job_done(&cluster).await?;
+        match restarted {
+            Some(restarted) => key_patch::wait_for(&patch, &cluster, &restarted).await,
+            None => Ok(()),
+        }
     }
 
     async fn undo(
@@ -106,6 +105,7 @@ trait OfPaas {
     async fn look(&self, context: &Context) -> Result<State, Failed>;
     async fn patch(&self, context: &Context) -> Result<KeyPatch, Failed>;
     async fn release(&self, cluster: &Cluster) -> Result<String, Failed>;
+    async fn see_the_job_done(&self, cluster: &Cluster) -> Result<(), Failed>;
 }
 
 impl OfPaas for SlugApp {
@@ -167,6 +167,17 @@ impl OfPaas for SlugApp {
         let live = cluster.get(&web).await?;
         let image = live.as_ref().and_then(|live| live.pointer("/spec/template/spec/containers/0/image"));
         Ok(image.and_then(Value::as_str).and_then(release_of).unwrap_or_default())
+    }
+
+    /// Waits for the job, which runs again if it has failed.
+    async fn see_the_job_done(&self, cluster: &Cluster) -> Result<(), Failed> {
+        let Some(job) = job::latest(cluster, &self.platform.namespace).await? else { return Ok(()) };
+        let job = match job::standing(&job) {
+            job::Standing::Done => return Ok(()),
+            job::Standing::Runs => job,
+            job::Standing::Failed => job::again(cluster, &job).await?,
+        };
+        job::wait_for(cluster, &job).await
     }
 }
 

@@ -7,7 +7,7 @@ use ferry_model::report::Failed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Kept, put_key};
+use super::{Kept, mark, put_key};
 use crate::workloads::Annotations;
 
 /// What undoing a patch needs.
@@ -19,6 +19,9 @@ pub(super) struct Document {
     pub(super) after: BTreeMap<String, Value>,
     /// What the workloads had that were restarted.
     pub(super) annotations: Annotations,
+    /// Whether an earlier run had left it with nobody having taken it up.
+    #[serde(default)]
+    pub(super) was_marked: bool,
 }
 
 impl Document {
@@ -44,6 +47,7 @@ impl Document {
                 theirs.push(key.clone());
             }
         }
+        mark::put_back(live, self.was_marked);
         theirs
     }
 }
@@ -65,6 +69,7 @@ mod tests {
             ]),
             after: ["a", "b", "c", "d"].map(|key| (key.to_owned(), json!("new"))).into(),
             annotations: BTreeMap::new(),
+            was_marked: false,
         };
         let mut live = json!({"data": {"a": "new", "b": "new", "c": "theirs", "d": "4", "e": "5"}});
         assert_eq!(document.put_back(&mut live), ["c"]);
