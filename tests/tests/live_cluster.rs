@@ -526,6 +526,61 @@ fn workloads_are_changed_where_that_is_nobody_elses_business() -> Result<()> {
 }
 
 #[test]
+fn an_argument_with_several_images_is_changed_where_each_stands() -> Result<()> {
+    let (cluster, ground) = Ground::fake(716)?;
+    cluster.apply_as("kubectl", &namespace("shop"))?;
+    let script = |old: &str, app: &str, multi: &str| {
+        json!([
+            "-c",
+            format!(
+                "say \"größer\" --old-image={old} --image={app} --image={app}\nrun \"{multi}\"; run {multi}"
+            )
+        ])
+    };
+    let (old, app, multi) =
+        (ground.world("team/app:1.0-old"), ground.world("team/app:1.0"), ground.world("library/multi:3"));
+    let containers =
+        json!([{"name": "main", "image": ground.site("team/app:1.0"), "args": script(&old, &app, &multi)}]);
+    let manifest = workload("Deployment", "shop", "several", &containers);
+    cluster.apply_as("kubectl", &manifest)?;
+    let changed = ground.rewrite("shop", Doing::Apply)?;
+    let becomes: Vec<Becomes> = changed.references.iter().map(|told| told.becomes).collect();
+    ensure!(becomes[0] == Becomes::NotInBundle && becomes[1..] == [Becomes::Changed; 4], "{changed:?}");
+    let live = cluster.object(&path_of(&manifest)).context("it is there")?;
+    let args = &live["spec"]["template"]["spec"]["containers"][0]["args"];
+    let expected = script(&old, &ground.site("team/app:1.0"), &ground.site("library/multi:3"));
+    ensure!(*args == expected, "{args}\n{expected}");
+    ground.runtime.block_on(rollback_site(&ground.context()?, None))?;
+    let live = cluster.object(&path_of(&manifest)).context("it is there")?;
+    let args = &live["spec"]["template"]["spec"]["containers"][0]["args"];
+    ensure!(*args == script(&old, &app, &multi), "not as it was: {args}");
+    Ok(())
+}
+
+#[test]
+fn what_others_write_back_is_left_to_them() -> Result<()> {
+    let (cluster, ground) = Ground::fake(717)?;
+    cluster.apply_as("kubectl", &namespace("shop"))?;
+    let labelled = |name: &str, label: &str, value: &str| {
+        let mut deployment = workload("Deployment", "shop", name, &one(&ground.world("team/app:1.0")));
+        deployment["metadata"]["labels"] = json!({label: value});
+        deployment
+    };
+    let instance = "app.kubernetes.io/instance";
+    cluster.apply_as("argocd-controller", &labelled("argo", instance, "front"))?;
+    cluster.apply_as("kubectl", &labelled("plain", instance, "front"))?;
+    cluster.apply_as("kubectl", &labelled("addon", "addonmanager.kubernetes.io/mode", "Reconcile"))?;
+    let changed = ground.rewrite("shop", Doing::Apply)?;
+    for (name, owner) in [("argo", "Argo CD's application front"), ("addon", "add-on manager")] {
+        let told = only(&changed, "Deployment", name)?;
+        ensure!(told.becomes == Becomes::LeftToOwner, "{told:?}");
+        ensure!(told.hint.as_ref().is_some_and(|hint| hint.contains(owner)), "{told:?}");
+    }
+    ensure!(only(&changed, "Deployment", "plain")?.becomes == Becomes::Changed, "{changed:?}");
+    Ok(())
+}
+
+#[test]
 fn a_real_api_server_is_treated_the_same() -> Result<()> {
     let Some(server) = ApiServer::start()? else { return Ok(()) };
     let ground = Ground::new(704, |_| server.kubeconfig())?;
