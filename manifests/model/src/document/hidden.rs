@@ -60,7 +60,12 @@ impl Hidden {
 /// nothing else stands before the password.
 fn value_start(line: &str) -> Option<usize> {
     let lower = line.to_ascii_lowercase();
-    let ends = SECRET.iter().flat_map(|key| lower.match_indices(key).map(|(at, key)| at + key.len()));
+    // `sudoPassword` is secret too, `daemonSet` is not.
+    let is_key = |at: usize, key: &str| {
+        key != "set" || !lower[..at].ends_with(|before: char| before.is_ascii_alphanumeric())
+    };
+    let found = SECRET.iter().flat_map(|key| lower.match_indices(key));
+    let ends = found.filter(|(at, key)| is_key(*at, key)).map(|(at, key)| at + key.len());
     let mut starts: Vec<usize> = ends
         .filter_map(|end| {
             let colon = line[end..].find(':')?;
