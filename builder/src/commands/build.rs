@@ -105,6 +105,12 @@ async fn complete(spec: &SpecFile, lock: &Lock, access: Access<'_>) -> Result<()
             "charts may need {possible} more images than they do with these values: `ferry-builder check {spec}` lists them"
         ));
     }
+    if report.helm.is_none() && !report.charts.is_empty() {
+        events.note(
+            "helm is not on PATH, so charts were not rendered: images that their templates make up are not seen, \
+             and others count that are never used",
+        );
+    }
     for doubt in doubts(&report) {
         events.warn(doubt);
     }
@@ -122,13 +128,6 @@ async fn complete(spec: &SpecFile, lock: &Lock, access: Access<'_>) -> Result<()
 /// What the check does not know, and passes all the same.
 fn doubts(report: &check::Report) -> Vec<String> {
     let mut doubts = Vec::new();
-    if report.helm.is_none() {
-        doubts.push(
-            "helm is not on PATH, so charts were not rendered: images that their templates make up are not seen, \
-             and others count that are never used"
-                .to_owned(),
-        );
-    }
     for chart in &report.charts {
         let is_told = report.unread.iter().any(|unread| unread.source == chart.source);
         if let Some(failure) = chart.failure.as_ref().filter(|_| !is_told) {
