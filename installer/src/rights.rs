@@ -106,6 +106,10 @@ fn core(kind: &str) -> Kind {
     Kind::known("v1", kind).expect("it is a known kind")
 }
 
+fn job() -> Kind {
+    Kind { api_version: "batch/v1".into(), name: "Job".into(), plural: "jobs".into(), namespaced: true }
+}
+
 fn target(cluster: &ClusterTarget) -> Target {
     Target::from(cluster)
 }
@@ -148,14 +152,8 @@ fn needs(desired: &Desired) -> Option<(Target, Needs)> {
             let namespace = &slug.platform.namespace;
             needs.always(&["get", "update"], &core("ConfigMap"), namespace, "");
             needs.restarts(namespace);
-            let job = Kind {
-                api_version: "batch/v1".into(),
-                name: "Job".into(),
-                plural: "jobs".into(),
-                namespaced: true,
-            };
-            needs.always(&["get", "list", "create"], &job, namespace, "");
-            needs.sometimes(&["delete"], &job, namespace);
+            needs.always(&["get", "list", "create"], &job(), namespace, "");
+            needs.sometimes(&["delete"], &job(), namespace);
             needs.always(&["list", "delete"], &core("Pod"), namespace, "");
             Target { kubeconfig: slug.platform.kubeconfig.clone(), context: slug.platform.context.clone() }
         }
@@ -206,12 +204,14 @@ fn of_patch(needs: &mut Needs, patch: &KeyPatch) {
         TakenUpBy::Readers => {
             needs.restarts(namespace);
             needs.always(&["list", "delete"], &core("Pod"), namespace, "");
+            needs.sometimes(&["list"], &job(), namespace);
         }
         TakenUpBy::These { workloads } => {
             for workload in workloads {
                 needs.always(&["get", "patch"], &api_kind(workload.kind), namespace, &workload.name);
             }
             needs.always(&["list", "delete"], &core("Pod"), namespace, "");
+            needs.sometimes(&["list"], &job(), namespace);
         }
     }
 }
