@@ -29,7 +29,7 @@ struct Ground {
 impl Ground {
     fn new(seed: u64, runtime: Runtime) -> Result<Self> {
         let mut corpus = Corpus::small(seed, 200_000);
-        let Some(image) = corpus.images.first_mut() else { bail!("a corpus without images") };
+        let Some(image) = corpus.images.get_mut(2) else { bail!("a corpus without images") };
         image.repository = "library/registry".into();
         image.tag = "2".into();
         let image = image.clone();

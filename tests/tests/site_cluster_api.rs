@@ -283,7 +283,10 @@ fn put_pods_on_nodes(ground: &Ground) -> Result<()> {
     let mut manifests = parts.map(serde_saphyr::from_str).collect::<Result<Vec<Value>, _>>()?;
     manifests[0]["metadata"]["name"] = json!(ground.namespace);
     manifests[1]["metadata"]["namespace"] = json!(ground.namespace);
-    let resources: Vec<Resource> = manifests.into_iter().map(|manifest| ground.resource(manifest)).collect();
+    let mut resources: Vec<Resource> =
+        manifests.into_iter().map(|manifest| ground.resource(manifest)).collect();
+    let namespace = resources[0].id();
+    resources[1].needs.push(namespace);
     let made = ground.apply(&resources)?;
     ensure!(made.failures.is_empty() && made.plan.steps.len() == 2, "{:?}", made.failures);
     let again = ground.plan(&resources)?;
