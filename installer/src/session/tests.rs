@@ -145,7 +145,8 @@ impl Ground {
         let run = self.run().unwrap();
         let journal = run.journal().unwrap();
         *journal.stop.lock().unwrap() = stop;
-        rollback(&self.context(), &run.plan().unwrap(), &run, &journal, &run.progress().unwrap()).await
+        let (context, plan, progress) = (self.context(), run.plan().unwrap(), run.progress().unwrap());
+        Box::pin(rollback(&context, &plan, &run, &journal, &progress)).await
     }
 }
 
