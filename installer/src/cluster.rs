@@ -9,6 +9,7 @@
 mod access;
 mod exec;
 mod failure;
+pub(crate) mod fields;
 mod kind;
 mod logs;
 mod rights;

@@ -107,7 +107,7 @@ fn core(kind: &str) -> Kind {
 }
 
 fn job() -> Kind {
-    Kind { api_version: "batch/v1".into(), name: "Job".into(), plural: "jobs".into(), namespaced: true }
+    Kind::known("batch/v1", "Job").expect("it is a known kind")
 }
 
 fn target(cluster: &ClusterTarget) -> Target {
@@ -127,8 +127,7 @@ fn needs(desired: &Desired) -> Option<(Target, Needs)> {
                 names.config_map.as_ref().map_or((SYSTEM, ""), |map| (map.namespace(), map.name()));
             needs.always(&["get", "update"], &core("ConfigMap"), namespace, name);
             needs.readers(namespace);
-            let endpoints = Kind { name: "Endpoints".into(), plural: "endpoints".into(), ..core("Service") };
-            needs.sometimes(&["list"], &endpoints, namespace);
+            needs.sometimes(&["list"], &core("Endpoints"), namespace);
             needs.sometimes(&["list"], &core("Service"), SYSTEM);
             needs.sometimes(&["list"], &core("Pod"), namespace);
             target(&names.cluster)
@@ -187,8 +186,7 @@ fn of_pods(needs: &mut Needs, pods: &NodePods) {
     let commands = Kind { plural: "pods/exec".into(), ..core("Pod") };
     // Over a websocket it is a GET to clusters before 1.30, and a creation to later ones.
     needs.always(&["get", "create"], &commands, namespace, "");
-    let events = Kind { name: "Event".into(), plural: "events".into(), ..core("Pod") };
-    needs.sometimes(&["list"], &events, namespace);
+    needs.sometimes(&["list"], &core("Event"), namespace);
     needs.sometimes(&["update"], &daemon_set, namespace);
 }
 

@@ -15,6 +15,7 @@ use ferry_model::site::{PatchedKind, Workload, WorkloadKind};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::cluster::fields::{has_ended, text};
 use crate::cluster::{Cluster, Kind, Place};
 use crate::resources::{Standing, troubles};
 
@@ -93,9 +94,8 @@ impl Read<'_> {
         if pods.is_empty() {
             return Ok(Vec::new());
         }
-        let [api_version, name, plural] = ["batch/v1", "Job", "jobs"].map(str::to_owned);
-        let jobs = Kind { api_version, name, plural, namespaced: true };
-        let jobs = cluster.list(&jobs, self.namespace, "").await?;
+        let kind = Kind::known("batch/v1", "Job").expect("jobs are a known kind");
+        let jobs = cluster.list(&kind, self.namespace, "").await?;
         let going_on: BTreeSet<&str> =
             jobs.iter().filter(|job| !has_ended(job)).map(|job| text(job, "/metadata/uid")).collect();
         let mut deleted = Vec::new();
@@ -112,13 +112,6 @@ impl Read<'_> {
 fn job_of(pod: &Value) -> Option<&str> {
     let owner = items(&pod["metadata"]["ownerReferences"]).find(|owner| owner["kind"] == "Job")?;
     owner["uid"].as_str()
-}
-
-/// Whether a Job starts no more pods.
-fn has_ended(job: &Value) -> bool {
-    items(&job["status"]["conditions"]).any(|condition| {
-        (condition["type"] == "Complete" || condition["type"] == "Failed") && condition["status"] == "True"
-    })
 }
 
 /// Whether a pod has failed, or cannot start as it is.
@@ -259,10 +252,6 @@ pub(crate) fn api_kind(kind: WorkloadKind) -> Kind {
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

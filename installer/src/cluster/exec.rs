@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::fields::{holds, text};
 use super::kind::segment;
 use super::{Cluster, Kind, Place};
 
@@ -317,16 +318,10 @@ fn shown(command: &[&str]) -> String {
     }
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
 pub(crate) fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
     text(pod, "/status/phase") == "Running"
         && pod.pointer("/metadata/deletionTimestamp").is_none()
-        && conditions.is_some_and(|conditions| conditions.iter().any(ready))
+        && holds(pod, "Ready")
 }
 
 fn usual_container(pod: &Value) -> &str {

@@ -18,7 +18,7 @@ pub(crate) struct Kind {
 const CORE: &str = "v1";
 
 /// What needs no asking.
-const KNOWN: [(&str, &str, &str, bool); 13] = [
+const KNOWN: [(&str, &str, &str, bool); 16] = [
     (CORE, "Namespace", "namespaces", false),
     (CORE, "Node", "nodes", false),
     (CORE, "Pod", "pods", true),
@@ -28,9 +28,12 @@ const KNOWN: [(&str, &str, &str, bool); 13] = [
     (CORE, "ServiceAccount", "serviceaccounts", true),
     (CORE, "PersistentVolumeClaim", "persistentvolumeclaims", true),
     (CORE, "PersistentVolume", "persistentvolumes", false),
+    (CORE, "Endpoints", "endpoints", true),
+    (CORE, "Event", "events", true),
     ("apps/v1", "Deployment", "deployments", true),
     ("apps/v1", "DaemonSet", "daemonsets", true),
     ("apps/v1", "StatefulSet", "statefulsets", true),
+    ("batch/v1", "Job", "jobs", true),
     ("networking.k8s.io/v1", "Ingress", "ingresses", true),
 ];
 

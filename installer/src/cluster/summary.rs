@@ -4,6 +4,7 @@ use ferry_model::report::Failed;
 use serde_json::Value;
 
 use super::Cluster;
+use super::fields::{holds, list, text};
 use super::kind::Kind;
 
 /// What a cluster is like.
@@ -36,7 +37,7 @@ impl Cluster {
     /// What it is like.
     pub async fn summary(&self) -> Result<Summary, Failed> {
         let version = self.document("/version").await?;
-        let version = text(&version, "/gitVersion");
+        let version = text(&version, "/gitVersion").to_owned();
         let known = |kind| Kind::known("v1", kind).expect("nodes and services are known kinds");
         let mut nodes: Vec<Node> = self.list(&known("Node"), "", "").await?.iter().map(node).collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
@@ -47,7 +48,7 @@ impl Cluster {
             let ports = service.pointer("/spec/ports").and_then(Value::as_array);
             ports.is_some_and(|ports| ports.iter().any(|port| port["port"] == 80))
         };
-        let address = |service: &Value| Some(text(service, "/spec/clusterIP"));
+        let address = |service: &Value| Some(text(service, "/spec/clusterIP").to_owned());
         let ingress = services.iter().find(has_http).and_then(address);
         let ingress = ingress.filter(|address| !address.is_empty() && address != "None");
         Ok(Summary { version, nodes, ingress })
@@ -55,24 +56,18 @@ impl Cluster {
 }
 
 fn node(node: &Value) -> Node {
-    let list = |pointer: &str| node.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
-    let internal = |address: &Value| (address["type"] == "InternalIP").then(|| text(address, "/address"));
+    let internal =
+        |address: &Value| (address["type"] == "InternalIP").then(|| text(address, "/address").to_owned());
     let labels = node.pointer("/metadata/labels").and_then(Value::as_object);
     let role = |label: &String| label.strip_prefix("node-role.kubernetes.io/").map(str::to_owned);
     let mut roles: Vec<String> =
         labels.into_iter().flat_map(|labels| labels.keys().filter_map(role)).collect();
     roles.sort();
     Node {
-        name: text(node, "/metadata/name"),
-        addresses: list("/status/addresses").iter().filter_map(internal).collect(),
+        name: text(node, "/metadata/name").to_owned(),
+        addresses: list(node, "/status/addresses").iter().filter_map(internal).collect(),
         roles,
-        runtime: text(node, "/status/nodeInfo/containerRuntimeVersion"),
-        ready: list("/status/conditions")
-            .iter()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True"),
+        runtime: text(node, "/status/nodeInfo/containerRuntimeVersion").to_owned(),
+        ready: holds(node, "Ready"),
     }
-}
-
-fn text(value: &Value, pointer: &str) -> String {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

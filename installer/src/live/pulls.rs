@@ -6,6 +6,7 @@ use ferry_model::report::Failed;
 use serde_json::Value;
 
 use super::cause::Cause;
+use crate::cluster::fields::{holds, list, text};
 use crate::cluster::{Cluster, Kind, Place, Right};
 
 /// The kubelet's reasons for a container that waits for its image.
@@ -166,20 +167,11 @@ fn when(event: &Value) -> &str {
 }
 
 fn facts(node: &Value) -> (String, NodeFacts) {
-    let is_full = |condition: &Value| condition["type"] == "DiskPressure" && condition["status"] == "True";
     let facts = NodeFacts {
         architecture: text(node, "/status/nodeInfo/architecture").to_owned(),
-        disk_pressure: list(node, "/status/conditions").iter().any(is_full),
+        disk_pressure: holds(node, "DiskPressure"),
     };
     (text(node, "/metadata/name").to_owned(), facts)
-}
-
-fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::ops::Range;
 use ferry_references::{Format, Found, How, Spans};
 use serde_json::{Value, json};
 
+use crate::cluster::fields::{has_ended, text};
+
 /// What can be listed, by API version and kind. Older clusters have the second name of a kind.
 pub(super) const KINDS: [(&str, &str, Option<&str>); 7] = [
     ("apps/v1", "Deployment", None),
@@ -47,15 +49,9 @@ pub(super) fn pod_spec(kind: &str) -> &'static [&'static str] {
 
 /// Whether it has ended, so that it pulls nothing any more.
 pub(super) fn is_over(object: &Value) -> bool {
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let mut ended = conditions
-        .filter(|condition| condition["type"] == "Complete" || condition["type"] == "Failed")
-        .filter(|condition| condition["status"] == "True");
     match object["kind"].as_str() {
-        Some("Job") => ended.next().is_some(),
-        Some("Pod") => {
-            matches!(object.pointer("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"))
-        }
+        Some("Job") => has_ended(object),
+        Some("Pod") => matches!(text(object, "/status/phase"), "Succeeded" | "Failed"),
         _ => false,
     }
 }

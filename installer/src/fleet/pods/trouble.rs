@@ -80,12 +80,7 @@ pub(super) fn no_shell(image: &str) -> String {
 
 /// Why the cluster makes no pods, as the last event of the DaemonSet has it.
 async fn refused(set: &Set) -> Option<String> {
-    let kind = Kind {
-        api_version: "v1".to_owned(),
-        name: "Event".to_owned(),
-        plural: "events".to_owned(),
-        namespaced: true,
-    };
+    let kind = Kind::known("v1", "Event").expect("events are a known kind");
     let events = set.cluster.list(&kind, &set.pods.namespace, "").await.ok()?;
     let is_it = |event: &&Value| {
         event["involvedObject"]["kind"] == "DaemonSet"

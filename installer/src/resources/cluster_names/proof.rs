@@ -106,12 +106,7 @@ async fn ask(server: SocketAddr, names: &ClusterNames) -> Said {
 
 /// The addresses that the DNS servers' Service leads to.
 async fn servers(cluster: &Cluster, namespace: &str) -> Result<Vec<SocketAddr>, Failed> {
-    let kind = Kind {
-        api_version: "v1".into(),
-        name: "Endpoints".into(),
-        plural: "endpoints".into(),
-        namespaced: true,
-    };
+    let kind = Kind::known("v1", "Endpoints").expect("endpoints are a known kind");
     let all = match cluster.list(&kind, namespace, LABEL).await {
         Ok(all) => all,
         // It is only for the proof.

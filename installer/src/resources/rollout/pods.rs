@@ -3,6 +3,7 @@
 use ferry_model::report::Failed;
 use serde_json::Value;
 
+use crate::cluster::fields::{holds, list, text};
 use crate::cluster::{Cluster, Kind};
 
 /// Reasons that no waiting cures, if they last.
@@ -32,12 +33,12 @@ pub(super) async fn of(cluster: &Cluster, deployment: &Value) -> Result<Vec<Valu
 
 /// What each pod that is not ready says, one line each.
 pub(crate) fn troubles(pods: &[Value]) -> Vec<String> {
-    pods.iter().filter(|pod| !is_ready(pod)).map(trouble).collect()
+    pods.iter().filter(|pod| !holds(pod, "Ready")).map(trouble).collect()
 }
 
 /// The troubles that will not pass by themselves.
 pub(crate) fn lasting_trouble(pods: &[Value]) -> Vec<String> {
-    let reasons = pods.iter().filter(|pod| !is_ready(pod)).flat_map(|pod| {
+    let reasons = pods.iter().filter(|pod| !holds(pod, "Ready")).flat_map(|pod| {
         containers(pod).into_iter().filter_map(|container| {
             let reason = container.pointer("/state/waiting/reason")?.as_str()?;
             // One and the same trouble shows these two by turns.
@@ -46,10 +47,6 @@ pub(crate) fn lasting_trouble(pods: &[Value]) -> Vec<String> {
         })
     });
     reasons.collect()
-}
-
-fn is_ready(pod: &Value) -> bool {
-    condition(pod, "Ready").is_some_and(|condition| condition["status"] == "True")
 }
 
 fn trouble(pod: &Value) -> String {
@@ -95,12 +92,8 @@ fn condition<'a>(pod: &'a Value, kind: &str) -> Option<&'a Value> {
 }
 
 fn containers(pod: &Value) -> Vec<&Value> {
-    let list = |pointer| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-    list("/status/initContainerStatuses").chain(list("/status/containerStatuses")).collect()
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
+    statuses.into_iter().flat_map(|pointer| list(pod, pointer)).collect()
 }
 
 #[cfg(test)]

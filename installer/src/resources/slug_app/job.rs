@@ -7,6 +7,7 @@ use ferry_model::report::Failed;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::cluster::fields::{holds, text};
 use crate::cluster::{Cluster, Kind, MANAGER, Place};
 use crate::paas::LONG;
 
@@ -30,14 +31,9 @@ pub(super) enum Standing {
 }
 
 pub(super) fn standing(job: &Value) -> Standing {
-    let conditions = job.pointer("/status/conditions").and_then(Value::as_array);
-    let has = |kind: &str| {
-        let is_it = |condition: &Value| condition["type"] == kind && condition["status"] == "True";
-        conditions.is_some_and(|conditions| conditions.iter().any(is_it))
-    };
-    if has("Complete") {
+    if holds(job, "Complete") {
         Standing::Done
-    } else if has("Failed") {
+    } else if holds(job, "Failed") {
         Standing::Failed
     } else {
         Standing::Runs
@@ -46,8 +42,7 @@ pub(super) fn standing(job: &Value) -> Standing {
 
 /// The last one that was made.
 pub(super) async fn latest(cluster: &Cluster, namespace: &str) -> Result<Option<Value>, Failed> {
-    let kind =
-        Kind { api_version: "batch/v1".into(), name: "Job".into(), plural: "jobs".into(), namespaced: true };
+    let kind = Kind::known("batch/v1", "Job").expect("jobs are a known kind");
     let jobs = cluster.list(&kind, namespace, "").await?;
     let of_it = jobs.into_iter().filter(|job| text(job, "/metadata/name").starts_with(NAME));
     Ok(of_it.max_by_key(|job| {
@@ -133,10 +128,6 @@ fn copy_of(job: &Value) -> Value {
     json!({"apiVersion": "batch/v1", "kind": "Job", "spec": spec,
         "metadata": {"name": name, "namespace": text(job, "/metadata/namespace"),
             "labels": {"app.kubernetes.io/managed-by": MANAGER}}})
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
