@@ -121,6 +121,11 @@ pub(crate) trait Manage {
     ) -> Result<Undone, Failed>;
 }
 
+/// What cannot be looked at.
+fn unknown(failed: Failed) -> State {
+    State::Unknown { reason: failed.message }
+}
+
 /// What the run that is being undone has made, for resources whose content others may have added to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mine {

@@ -16,7 +16,7 @@ use http::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::{Context, Manner};
 
 /// What the kept definition is called in the journal.
@@ -51,7 +51,7 @@ impl Manage for App {
         let live = match self.get(context).await {
             Ok(Some(live)) => live,
             Ok(None) => return State::Absent,
-            Err(failed) => return State::Unknown { reason: failed.message },
+            Err(failed) => return unknown(failed),
         };
         let seen = definition::project(&self.definition, &live);
         let text = definition::text(&seen);
@@ -90,10 +90,7 @@ impl Manage for App {
             self.send(context, Method::DELETE, &self.url(""), None, deadline).await?;
             return self.gone(context, deadline).await.map(|()| Undone::Restored);
         };
-        let old: Value = serde_json::from_slice(&kept.read(name)?).map_err(|error| {
-            let path = kept.path(name);
-            Failed::because(Class::Local, format!("{} cannot be read: {error}", path.display()))
-        })?;
+        let old: Value = kept.read_json(name)?;
         if self.get(context).await?.is_some_and(|live| definition::writable(&live) == old) {
             return Ok(Undone::Restored);
         }

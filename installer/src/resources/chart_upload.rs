@@ -10,7 +10,7 @@ use ferry_model::plan::{Action, ChartUpload, State};
 use ferry_model::report::Failed;
 use ferry_transfer::{ChartArchive, Overwrite};
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::{Context, Manner};
 use crate::push::BundleBlob;
 
@@ -65,7 +65,7 @@ impl Manage for ChartUpload {
         match found {
             Ok(Some(digest)) => State::present([("digest", digest.to_string())]),
             Ok(None) => State::Absent,
-            Err(failed) => State::Unknown { reason: failed.message },
+            Err(failed) => unknown(failed),
         }
     }
 

@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::key_patch::{change, mark};
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Target};
 use crate::context::Context;
-use crate::corefile::{Corefile, Edited, Entry, Others};
+use crate::corefile::{Corefile, CorefileError, Edited, Entry, Others};
 use crate::workloads;
-use source::{COREFILE, Source, sources};
+use source::{COREFILE, sources};
 
 impl Manage for ClusterNames {
     fn wanted(&self) -> State {
@@ -56,10 +56,7 @@ impl Manage for ClusterNames {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        match self.look(context).await {
-            Ok(state) => state,
-            Err(failed) => State::Unknown { reason: failed.message },
-        }
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
@@ -118,12 +115,7 @@ impl Manage for ClusterNames {
         let mut left = Vec::new();
         for source in sources(&cluster, self.config_map.as_ref()).await? {
             let Some(name) = before.kept.get(&source.place.to_string()) else { continue };
-            let document: Value = serde_json::from_slice(&kept.read(name)?).map_err(|error| {
-                Failed::because(
-                    Class::Local,
-                    format!("{} cannot be read: {error}", kept.path(name).display()),
-                )
-            })?;
+            let document: Value = kept.read_json(name)?;
             let old = document["corefile"].as_str().unwrap_or_default().to_owned();
             let mut outcome = Ok(true);
             let live = change(&cluster, &source.place, |live| {
@@ -165,6 +157,7 @@ trait Named {
     async fn look(&self, context: &Context) -> Result<State, Failed>;
     fn entries(&self) -> Vec<Entry>;
     fn others(&self) -> Others;
+    fn with_names(&self, text: &str) -> Result<Edited, CorefileError>;
     fn edit(&self, live: &Value) -> Result<Edited, Failed>;
     fn undone(&self, old: &str, now: &str) -> Result<(String, bool), Failed>;
 }
@@ -179,10 +172,10 @@ impl Named for ClusterNames {
         let (mut diffs, mut conflicts) = (String::new(), Vec::new());
         let mut is_taken_up = true;
         for source in sources(&cluster, self.config_map.as_ref()).await? {
-            let edited = self.corefile(&source)?;
+            let old = source.text()?;
+            let edited = self.with_names(old).map_err(|error| source.failed(&error))?;
             conflicts.extend(edited.conflicts);
             is_taken_up &= !mark::stands(&source.object);
-            let old = source.text()?;
             if edited.text != old {
                 let name = source.place.to_string();
                 let diff = TextDiff::from_lines(old, &edited.text);
@@ -212,11 +205,13 @@ impl Named for ClusterNames {
         if self.replace { Others::Replace } else { Others::Keep }
     }
 
+    fn with_names(&self, text: &str) -> Result<Edited, CorefileError> {
+        Corefile::read(text)?.with_names(&self.entries(), self.others())
+    }
+
     fn edit(&self, live: &Value) -> Result<Edited, Failed> {
         let text = live["data"][COREFILE].as_str().unwrap_or_default();
-        let corefile = Corefile::read(text).map_err(|error| Failed::new(&error))?;
-        let edited =
-            corefile.with_names(&self.entries(), self.others()).map_err(|error| Failed::new(&error))?;
+        let edited = self.with_names(text).map_err(|error| Failed::new(&error))?;
         match edited.conflicts.first() {
             // Somebody has made it since the plan.
             Some(first) => Err(conflict(&format!("{} among others", first.name))),
@@ -228,7 +223,7 @@ impl Named for ClusterNames {
     fn undone(&self, old: &str, now: &str) -> Result<(String, bool), Failed> {
         let read = |text| Corefile::read(text).map_err(|error| Failed::new(&error));
         let entries = self.entries();
-        let ours = read(old)?.with_names(&entries, self.others()).map_err(|error| Failed::new(&error))?;
+        let ours = self.with_names(old).map_err(|error| Failed::new(&error))?;
         if ours.text == now || now == old {
             return Ok((old.to_owned(), true));
         }
@@ -236,16 +231,5 @@ impl Named for ClusterNames {
         let text = read(now)?.with_names(&earlier, Others::Keep).map_err(|error| Failed::new(&error))?.text;
         let kept = read(old)?.with_names(&entries, Others::Keep).map_err(|error| Failed::new(&error))?;
         Ok((text, kept.conflicts.is_empty()))
-    }
-}
-
-trait Read {
-    fn corefile(&self, source: &Source) -> Result<Edited, Failed>;
-}
-
-impl Read for ClusterNames {
-    fn corefile(&self, source: &Source) -> Result<Edited, Failed> {
-        let corefile = Corefile::read(source.text()?).map_err(|error| source.failed(&error))?;
-        corefile.with_names(&self.entries(), self.others()).map_err(|error| source.failed(&error))
     }
 }

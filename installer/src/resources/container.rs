@@ -21,7 +21,7 @@ use ferry_transfer::{Bind, ContainerSpec, ContainerState, Daemon, Network, Port,
 
 use self::engine::{MANAGED, inspect, is_own, own, remove, runs_on, short, stop};
 use super::daemon_image::{daemon, known_id};
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::Context;
 use crate::htpasswd::{self, Htpasswd};
 
@@ -72,10 +72,7 @@ impl Manage for Container {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        match look(self, context).await {
-            Ok(state) => state,
-            Err(failed) => State::Unknown { reason: failed.message },
-        }
+        look(self, context).await.unwrap_or_else(unknown)
     }
 
     async fn keep(&self, _context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

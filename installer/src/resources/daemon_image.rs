@@ -17,7 +17,7 @@ use ferry_model::plan::{Action, DaemonImage, State};
 use ferry_model::report::Failed;
 use ferry_transfer::{Daemon, Options};
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::Context;
 use crate::export::{Choice, docker_archive, find_image, oci_archive};
 
@@ -53,7 +53,7 @@ impl Manage for DaemonImage {
         match named(self).await {
             Ok(Some(id)) => State::present([("id", id)]),
             Ok(None) => State::Absent,
-            Err(failed) => State::Unknown { reason: failed.message },
+            Err(failed) => unknown(failed),
         }
     }
 

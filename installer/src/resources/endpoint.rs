@@ -10,7 +10,7 @@ use ferry_model::report::Failed;
 use ferry_transfer::Look;
 use tokio::time::sleep;
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::{Context, Manner};
 
 /// The most that an answer to `/v2/` may take.
@@ -37,7 +37,7 @@ impl Manage for Endpoint {
     async fn observe(&self, context: &Context) -> State {
         match ask(self, context).await {
             Ok(()) => State::present([("answers", "yes")]),
-            Err(failed) => State::Unknown { reason: failed.message },
+            Err(failed) => unknown(failed),
         }
     }
 

@@ -9,7 +9,7 @@ use ferry_model::plan::{Action, Htpasswd, State};
 use ferry_model::report::Failed;
 
 use super::file::{keep_file, local, observe_file, restore_file, write_file};
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::Context;
 use crate::htpasswd;
 
@@ -48,7 +48,7 @@ impl Manage for Htpasswd {
         };
         let password = match context.secrets.get(&self.login.password).await {
             Ok(password) => password,
-            Err(failed) => return State::Unknown { reason: failed.message },
+            Err(failed) => return unknown(failed),
         };
         let text = match fs::read(&self.path) {
             Ok(text) => text,

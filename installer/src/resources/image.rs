@@ -15,7 +15,7 @@ use ferry_model::report::Failed;
 pub(crate) use beside::keep_beside;
 pub(crate) use undo::{ToUndo, undo_images};
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::{Context, Manner};
 use crate::push::{Item, Outcome, PushOptions, Target, push_items};
 
@@ -51,7 +51,7 @@ impl Manage for Image {
             Ok(Found::Tagged(digest)) => State::present([("digest", digest)]),
             Ok(Found::Untagged) => State::present([("untagged", self.digest.to_string())]),
             Ok(Found::Nothing) => State::Absent,
-            Err(failed) => State::Unknown { reason: failed.message },
+            Err(failed) => unknown(failed),
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ferry_model::Digest;
 use ferry_model::failure::Class;
 use ferry_model::report::Failed;
+use serde::de::DeserializeOwned;
 
 /// A run's `before` folder.
 #[derive(Clone, Debug)]
@@ -54,6 +55,14 @@ impl Kept {
             return Err(Failed::because(Class::Verification, message));
         }
         Ok(bytes)
+    }
+
+    /// The document that was kept under `name`, as JSON.
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failed> {
+        serde_json::from_slice(&self.read(name)?).map_err(|error| {
+            let message = format!("{} cannot be read: {error}", self.path(name).display());
+            Failed::because(Class::Local, message)
+        })
     }
 
     /// The file of that name, for people.

@@ -18,7 +18,8 @@ use ferry_model::report::Failed;
 use ferry_model::site::{PatchedKind, Workload};
 use serde_json::{Value, json};
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
+use crate::cluster::fields::text;
 use crate::cluster::{Cluster, Place, Target};
 use crate::context::Context;
 use crate::workloads::{self, Read};
@@ -71,10 +72,7 @@ impl Manage for KeyPatch {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        match self.look(context).await {
-            Ok(state) => state,
-            Err(failed) => State::Unknown { reason: failed.message },
-        }
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
@@ -106,7 +104,7 @@ impl Manage for KeyPatch {
         _mine: &Mine,
     ) -> Result<Undone, Failed> {
         let Some(name) = before.kept.get(KEYS) else { return Ok(Undone::Restored) };
-        let document = Document::read(kept, name)?;
+        let document: Document = kept.read_json(name)?;
         let cluster = self.target(context).await?;
         let mut theirs = Vec::new();
         change(&cluster, &self.place(), |live| theirs = document.put_back(live)).await?;
@@ -318,8 +316,4 @@ fn shown(workloads: &[Workload]) -> String {
 
 fn yaml(value: &Value) -> String {
     serde_saphyr::to_string(value).expect("JSON can be written as YAML")
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, NodeImage, State};
 use ferry_model::report::Failed;
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::Context;
 use crate::export::{Archive, docker_archive, find_image, host_platform};
 use script::{Work, remote_command};
@@ -47,7 +47,7 @@ impl Manage for NodeImage {
         match on_a_thread(self, look).await {
             Ok(Found { is_there: true, .. }) => State::present([("name", &self.name)]),
             Ok(Found { is_there: false, .. }) => State::Absent,
-            Err(failed) => State::Unknown { reason: failed.message },
+            Err(failed) => unknown(failed),
         }
     }
 

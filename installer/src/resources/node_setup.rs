@@ -18,7 +18,7 @@ use ferry_model::node::{NodeDesired, NodeReport, Security};
 use ferry_model::plan::{Action, NodeSetup, State};
 use ferry_model::report::Failed;
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::Context;
 use crate::fleet::{Means, Target, Work};
 
@@ -62,10 +62,7 @@ impl Manage for NodeSetup {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        match self.look(context).await {
-            Ok(state) => state,
-            Err(failed) => State::Unknown { reason: failed.message },
-        }
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     /// What cannot be reached is not begun, so there is nothing to undo of it.

@@ -18,7 +18,7 @@ use ferry_model::plan::{Action, Object, State};
 use ferry_model::report::Failed;
 use serde_json::{Value, json};
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Force, MANAGER, Place, Target};
 use crate::context::Context;
 use data::Filled as _;
@@ -59,10 +59,7 @@ impl Manage for Object {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        match self.look(context).await {
-            Ok(state) => state,
-            Err(failed) => State::Unknown { reason: failed.message },
-        }
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
@@ -105,10 +102,7 @@ impl Manage for Object {
         let Some(name) = before.kept.get(OBJECT) else {
             return remove(&cluster, &self.manifest).await;
         };
-        let old: Value = serde_json::from_slice(&kept.read(name)?).map_err(|error| {
-            let path = kept.path(name);
-            Failed::because(Class::Local, format!("{} cannot be read: {error}", path.display()))
-        })?;
+        let old: Value = kept.read_json(name)?;
         put_back(&cluster, &place, &old).await
     }
 }

@@ -9,7 +9,7 @@ use ferry_transfer::{Client, Login};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::{Context, Manner};
 
 /// The most that Harbor lists at once.
@@ -36,7 +36,7 @@ impl Manage for Project {
         match looked.await {
             Ok(Some(_)) => State::present([("exists", "yes")]),
             Ok(None) => State::Absent,
-            Err(failed) => State::Unknown { reason: failed.message },
+            Err(failed) => unknown(failed),
         }
     }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::key_patch::{TRIES, change};
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, MANAGER, Place, Target};
 use crate::context::Context;
 
@@ -66,10 +66,7 @@ impl Manage for PullSecret {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        match self.look(context).await {
-            Ok(state) => state,
-            Err(failed) => State::Unknown { reason: failed.message },
-        }
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
@@ -118,9 +115,7 @@ impl Manage for PullSecret {
         _mine: &Mine,
     ) -> Result<Undone, Failed> {
         let Some(name) = before.kept.get(BEFORE) else { return Ok(Undone::Restored) };
-        let document: Document = serde_json::from_slice(&kept.read(name)?).map_err(|error| {
-            Failed::because(Class::Local, format!("{} cannot be read: {error}", kept.path(name).display()))
-        })?;
+        let document: Document = kept.read_json(name)?;
         let cluster = self.target(context).await?;
         for account in &document.accounts {
             change(&cluster, &self.account(account), |live| self.take_from(live)).await?;

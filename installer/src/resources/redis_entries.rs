@@ -10,7 +10,7 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, RedisEntries, State};
 use ferry_model::report::Failed;
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Pod, Run};
 use crate::context::Context;
 use crate::paas::output::Output;
@@ -56,7 +56,7 @@ impl Manage for RedisEntries {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        self.look(context).await.unwrap_or_else(|failed| State::Unknown { reason: failed.message })
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 pub(crate) use pods::{lasting_trouble, troubles as troubles_of};
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Place, Target};
 use crate::context::Context;
 
@@ -52,7 +52,7 @@ impl Manage for Rollout {
                 }
             }
         };
-        looked.await.unwrap_or_else(|failed: Failed| State::Unknown { reason: failed.message })
+        looked.await.unwrap_or_else(unknown)
     }
 
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {

@@ -13,7 +13,7 @@ use ferry_model::report::Failed;
 use tokio::time::sleep;
 
 use super::saas_package::{newer_there, package_key};
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Ended, Pod, Run};
 use crate::context::Context;
 use crate::paas::output::{Output, plain};
@@ -77,7 +77,7 @@ impl Manage for SaasModule {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        self.look(context).await.unwrap_or_else(|failed| State::Unknown { reason: failed.message })
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {

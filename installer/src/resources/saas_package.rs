@@ -8,7 +8,7 @@ use ferry_model::plan::{Action, SaasPackage, State};
 use ferry_model::report::Failed;
 use ferry_model::site::Environment;
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Pod, Run};
 use crate::context::Context;
 use crate::paas::output::Output;
@@ -65,7 +65,7 @@ impl Manage for SaasPackage {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        self.look(context).await.unwrap_or_else(|failed| State::Unknown { reason: failed.message })
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     async fn apply(&self, context: &Context, _action: Action, task: &Task) -> Result<(), Failed> {

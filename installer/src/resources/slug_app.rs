@@ -13,7 +13,7 @@ use ferry_model::report::Failed;
 use ferry_model::site::PatchedKind;
 use serde_json::Value;
 
-use super::{Kept, Manage, Mine, Undone, key_patch};
+use super::{Kept, Manage, Mine, Undone, key_patch, unknown};
 use crate::cluster::{Cluster, Place};
 use crate::context::Context;
 use crate::paas;
@@ -61,10 +61,7 @@ impl Manage for SlugApp {
     }
 
     async fn observe(&self, context: &Context) -> State {
-        match self.look(context).await {
-            Ok(state) => state,
-            Err(failed) => State::Unknown { reason: failed.message },
-        }
+        self.look(context).await.unwrap_or_else(unknown)
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

@@ -14,7 +14,7 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, State, Unit};
 use ferry_model::report::Failed;
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::Context;
 
 /// For how long a unit must run before it is taken for running: one with bad settings ends at once.
@@ -48,10 +48,7 @@ impl Manage for Unit {
     }
 
     async fn observe(&self, _context: &Context) -> State {
-        match look(&self.name).await {
-            Ok(state) => state,
-            Err(failed) => State::Unknown { reason: failed.message },
-        }
+        look(&self.name).await.unwrap_or_else(unknown)
     }
 
     async fn apply(&self, _context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {

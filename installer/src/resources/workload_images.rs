@@ -12,7 +12,7 @@ use ferry_model::plan::{Action, State, WorkloadImages};
 use ferry_model::report::Failed;
 use serde_json::{Value, json};
 
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Place, Target};
 use crate::context::Context;
 
@@ -57,7 +57,7 @@ impl Manage for WorkloadImages {
             };
             Ok(State::present(self.values.keys().map(now)))
         };
-        looked.await.unwrap_or_else(|failed: Failed| State::Unknown { reason: failed.message })
+        looked.await.unwrap_or_else(unknown)
     }
 
     async fn apply(&self, context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {

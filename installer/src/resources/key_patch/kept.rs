@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ferry_model::failure::Class;
 use ferry_model::report::Failed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,13 +26,6 @@ pub(super) struct Document {
 impl Document {
     pub(super) fn save(&self, kept: &Kept) -> Result<String, Failed> {
         kept.save(&serde_json::to_vec(self).expect("texts can be written as JSON"))
-    }
-
-    pub(super) fn read(kept: &Kept, name: &str) -> Result<Self, Failed> {
-        serde_json::from_slice(&kept.read(name)?).map_err(|error| {
-            let path = kept.path(name);
-            Failed::because(Class::Local, format!("{} cannot be read: {error}", path.display()))
-        })
     }
 
     /// Puts back the keys that hold what they were given. Gives those that somebody else has changed since.
