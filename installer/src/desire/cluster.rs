@@ -14,11 +14,12 @@ use ferry_model::host::Host;
 use ferry_model::plan::{
     ClusterNames, ClusterTarget, Desired, KeyPatch, NewValue, PullSecret, Resource, ResourceId, TakenUpBy,
 };
-use ferry_model::site::{ClusterDns, ManifestLists, ObjectName, Patch, PatchValue, PullSecrets, Restart};
+use ferry_model::site::{ClusterDns, ObjectName, Patch, PatchValue, PullSecrets, Restart};
 
 pub(super) use slug_app::desire_slug_app;
 
-use super::{Desire, Facts, Naming};
+use super::naming::AtSite;
+use super::{Desire, Facts};
 use crate::Error;
 use crate::export::find_image;
 use crate::site::SiteFile;
@@ -74,22 +75,8 @@ pub(super) fn name_at_site(
         let problem = format!("{image} has no name at a site without `registry`");
         Error::Usage { problem, hint: "say which `registry` has the images".into() }
     })?;
-    let (charts, platform) = (&site.site.charts, &facts.platform);
-    let naming = Naming { registry, charts, lists: ManifestLists::Accepted, platform };
-    let (repository, tag) = naming.image(found);
-    let pushed = desire.resources.iter().find(|resource| match &resource.desired {
-        Desired::Image(pushed) => pushed.repository == repository && pushed.tag == tag,
-        _ => false,
-    });
-    let digest = match pushed.map(|resource| &resource.desired) {
-        Some(Desired::Image(pushed)) => pushed.digest,
-        _ => found.digest,
-    };
-    let name = match tag {
-        Some(tag) => format!("{}/{repository}:{tag}", registry.address),
-        None => format!("{}/{repository}@{digest}", registry.address),
-    };
-    Ok((name, pushed.map(Resource::id)))
+    let AtSite { name, pushed, .. } = AtSite::new(desire, site, registry, facts, found);
+    Ok((name, pushed))
 }
 
 /// Two entries for one object would undo each other.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use ferry_model::catalog::{Catalog, Chart};
-use ferry_model::plan::Image;
+use ferry_model::plan::{Image, ResourceId};
 use ferry_model::site::{Charts, ManifestLists, Product, Registry};
 use ferry_model::{ImageReference, Platform};
 
+use super::{Desire, Facts};
 use crate::Error;
 use crate::context::{Context, Manner};
 use crate::push::{Entry, Item, ItemKind, items};
+use crate::site::SiteFile;
 
 /// The site's rules for names.
 #[derive(Clone, Copy, Debug)]
@@ -116,17 +118,21 @@ impl Naming<'_> {
         images.chain(charts).collect()
     }
 
+    /// What of it the registry takes. `None` if it has nothing for the platform that is pushed alone.
+    fn reduced(&self, item: &Item) -> Option<Item> {
+        match self.lists {
+            ManifestLists::Accepted => Some(item.clone()),
+            ManifestLists::Refused => item.for_platform(self.platform),
+        }
+    }
+
     fn desired(
         &self,
         item: &Item,
         source: String,
         sizes: &BTreeMap<ferry_model::Digest, u64>,
     ) -> Result<Image, Error> {
-        let single = match self.lists {
-            ManifestLists::Accepted => Some(item.clone()),
-            ManifestLists::Refused => item.for_platform(self.platform),
-        };
-        let Some(item) = single else {
+        let Some(item) = self.reduced(item) else {
             let platform = self.platform.to_string();
             return Err(Error::NoPlatform { image: source, platform });
         };
@@ -141,6 +147,42 @@ impl Naming<'_> {
             source,
             size,
         })
+    }
+}
+
+/// An image of the bundle, as the site's registry has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AtSite {
+    /// What it is called there: by its tag, or by its digest where it has none.
+    pub(super) name: String,
+    /// What it is called there by its digest.
+    pub(super) pinned: String,
+    /// The step that brings it there, where one does.
+    pub(super) pushed: Option<ResourceId>,
+}
+
+impl AtSite {
+    /// Of an image, once `desire` has the registry's.
+    pub(super) fn new(
+        desire: &Desire,
+        site: &SiteFile,
+        registry: &Registry,
+        facts: &Facts,
+        image: &ferry_model::catalog::Image,
+    ) -> Self {
+        let lists = super::registry::manifest_lists(&registry.mode, facts.product);
+        let naming = Naming { registry, charts: &site.site.charts, lists, platform: &facts.platform };
+        let (repository, tag) = naming.image(image);
+        let whole = Item::image(image, repository, tag);
+        let item = naming.reduced(&whole).unwrap_or(whole);
+        let name = format!("{}/{item}", registry.address);
+        let id = ResourceId::new("image", &name);
+        let is_pushed = desire.resources.iter().any(|resource| resource.id() == id);
+        Self {
+            pinned: format!("{}/{}@{}", registry.address, item.repository, item.digest),
+            pushed: is_pushed.then_some(id),
+            name,
+        }
     }
 }
 

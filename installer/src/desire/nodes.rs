@@ -12,9 +12,10 @@ use ferry_model::catalog::{Catalog, Image};
 use ferry_model::host::{Host, RegistryAddress};
 use ferry_model::node::{Name, NodeDesired, NodeRegistry, Security};
 use ferry_model::plan::{Desired, NodePods, NodeSetup, Reach, Resource, ResourceId, Sudo};
-use ferry_model::site::{Configure, ManifestLists, Mode, Paths, Registry, Ssh, Tls, Trust, Via};
+use ferry_model::site::{Configure, Mode, Paths, Registry, Ssh, Tls, Trust, Via};
 
-use super::{Desire, Facts, Naming};
+use super::naming::AtSite;
+use super::{Desire, Facts};
 use crate::Error;
 use crate::export::find_image;
 use crate::fleet::Member;
@@ -190,20 +191,9 @@ impl Wanted {
             None => smallest(catalog, facts),
         };
         let Some(image) = image else { return Ok(()) };
-        let naming = Naming {
-            registry,
-            charts: &site.site.charts,
-            lists: ManifestLists::Accepted,
-            platform: &facts.platform,
-        };
-        let (repository, tag) = naming.image(image);
-        let pushed = desire.resources.iter().find_map(|resource| match &resource.desired {
-            Desired::Image(pushed) if pushed.repository == repository && pushed.tag == tag => Some(pushed),
-            _ => None,
-        });
-        let digest = pushed.map_or(image.digest, |pushed| pushed.digest);
-        self.after.extend(pushed.map(|pushed| Desired::Image(pushed.clone()).id()));
-        self.desired.probe = Some(format!("{}/{repository}@{digest}", registry.address));
+        let AtSite { pinned, pushed, .. } = AtSite::new(desire, site, registry, facts, image);
+        self.after.extend(pushed);
+        self.desired.probe = Some(pinned);
         Ok(())
     }
 

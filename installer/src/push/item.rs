@@ -74,15 +74,7 @@ pub(crate) fn items<'a>(
     let mut items = Vec::new();
     for image in &catalog.images {
         let (repository, tag) = name(Entry::Image(image));
-        items.push(Item {
-            kind: ItemKind::Image,
-            repository: repository.clone(),
-            tag,
-            digest: image.digest,
-            manifests: image.manifests.clone(),
-            subject: None,
-            source_index: image.source_index,
-        });
+        items.push(Item::image(image, repository.clone(), tag));
         items.extend(image.attachments.iter().map(|attachment| Item {
             kind: ItemKind::Attachment,
             repository: repository.clone(),
@@ -109,6 +101,19 @@ pub(crate) fn items<'a>(
 }
 
 impl Item {
+    /// An image under its name at the target, without what is about it.
+    pub(crate) fn image(image: &catalog::Image, repository: String, tag: Option<String>) -> Self {
+        Self {
+            kind: ItemKind::Image,
+            repository,
+            tag,
+            digest: image.digest,
+            manifests: image.manifests.clone(),
+            subject: None,
+            source_index: image.source_index,
+        }
+    }
+
     /// The names of `push --registry`: the catalog's, behind the target's prefix.
     pub(super) fn at_target(catalog: &Catalog, target: &Target) -> Vec<Self> {
         items(catalog, |entry| match entry {

@@ -6,12 +6,13 @@ use ferry_model::catalog::Catalog;
 use ferry_model::plan::{
     Desired, LabelOperator, LabelRequirement, NodePods, NodeTerm, Object, Resource, ResourceId,
 };
-use ferry_model::site::{DaemonSet, FromCluster, ManifestLists};
+use ferry_model::site::{DaemonSet, FromCluster};
 
 use super::wrong;
 use crate::Error;
 use crate::cluster::Target;
-use crate::desire::{Desire, Facts, Naming};
+use crate::desire::naming::AtSite;
+use crate::desire::{Desire, Facts};
 use crate::export::{ExportError, find_image};
 use crate::fleet::manifests;
 use crate::site::SiteFile;
@@ -63,18 +64,8 @@ fn image(
         Err(ExportError::Unknown { .. }) => return as_given(),
         Err(error) => return Err(error.into()),
     };
-    let platform = &facts.platform;
-    let naming = Naming { registry, charts: &site.site.charts, lists: ManifestLists::Accepted, platform };
-    let (repository, tag) = naming.image(image);
-    let pushed = desire.resources.iter().find(|resource| match &resource.desired {
-        Desired::Image(pushed) => pushed.repository == repository && pushed.tag == tag,
-        _ => false,
-    });
-    let name = match tag {
-        Some(tag) => format!("{}/{repository}:{tag}", registry.address),
-        None => format!("{}/{repository}@{}", registry.address, image.digest),
-    };
-    Ok((name, pushed.map(Resource::id).into_iter().collect()))
+    let AtSite { name, pushed, .. } = AtSite::new(desire, site, registry, facts, image);
+    Ok((name, pushed.into_iter().collect()))
 }
 
 /// Adds the objects themselves, where they stay.

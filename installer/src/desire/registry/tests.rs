@@ -17,7 +17,7 @@ fn digest(of: &str) -> Digest {
 }
 
 /// A bundle with the registry's own image.
-pub(super) fn catalog() -> Catalog {
+pub(in crate::desire) fn catalog() -> Catalog {
     let blob = |name: &str| json!({"digest": digest(name), "size": 500, "offset": 0, "storedSize": 500, "encoding": "stored"});
     let manifest = json!({
         "digest": digest("registry"), "size": 500, "platform": "linux/amd64",
@@ -34,6 +34,11 @@ pub(super) fn catalog() -> Catalog {
 
 /// What shall stand at a site with these sections.
 pub(in crate::desire) fn desire_of(sections: &str) -> Result<Desire, Error> {
+    desire_with(&catalog(), sections)
+}
+
+/// What shall stand there with this bundle.
+pub(in crate::desire) fn desire_with(catalog: &Catalog, sections: &str) -> Result<Desire, Error> {
     let text = format!("apiVersion: ferry/v1\nkind: Site\nname: dc1\n{sections}");
     let site = Site::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let site = SiteFile { path: "/site/site.yaml".into(), site, digest: Site::digest(&text) };
@@ -52,7 +57,7 @@ pub(in crate::desire) fn desire_of(sections: &str) -> Result<Desire, Error> {
         virtual_nodes: Vec::new(),
         ingress: None,
     };
-    desire(&catalog(), &site, &facts)
+    desire(catalog, &site, &facts)
 }
 
 /// The texts of all files, by path.
