@@ -22,7 +22,7 @@ pub use text::plan_text;
 
 use crate::desire::Desire;
 use crate::observe::Observed;
-use crate::resources::{Manage as _, misplaced_note};
+use crate::resources::{Manage as _, misplaced_note, put_back_notes};
 use waiting::Waits;
 
 /// Decides on the steps. Each comes behind those that it needs. What belongs to a service that cannot be looked at, and all that
@@ -76,6 +76,7 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
     let observed = observed.iter().map(|(id, state)| (id.clone(), without_text(state))).collect();
     let (space, mut by_hand) = (desire.space.clone(), desire.by_hand.clone());
     by_hand.extend(misplaced_note(&desire.resources, &observed));
+    by_hand.extend(put_back_notes(&desire.resources, &observed));
     let waiting = waits.told();
     Ok(Plan { format_version: PLAN_VERSION, identity, observed, steps, space, by_hand, waiting })
 }

@@ -39,6 +39,7 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Desired, ResourceId, State};
 use ferry_model::report::Failed;
 
+pub(crate) use cluster_names::put_back_notes;
 pub(crate) use endpoint::is_registry;
 pub(crate) use image::{ToUndo, keep_beside, push_images, undo_images};
 pub(crate) use kept::Kept;

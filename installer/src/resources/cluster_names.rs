@@ -2,6 +2,7 @@
 //! Each is changed in one write that nobody can have come before, and proven by asking the DNS servers themselves.
 
 mod proof;
+mod put_back;
 mod source;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ use crate::cluster::{Cluster, Target};
 use crate::context::Context;
 use crate::corefile::{Corefile, CorefileError, Edited, Entry, Others};
 use crate::workloads;
+pub(crate) use put_back::put_back_notes;
 use source::{COREFILE, sources};
 
 impl Manage for ClusterNames {
@@ -171,7 +173,8 @@ impl Named for ClusterNames {
         let cluster = self.target(context).await?;
         let (mut diffs, mut conflicts) = (String::new(), Vec::new());
         let mut is_taken_up = true;
-        for source in sources(&cluster, self.config_map.as_ref()).await? {
+        let sources = sources(&cluster, self.config_map.as_ref()).await?;
+        for source in &sources {
             let old = source.text()?;
             let edited = self.with_names(old).map_err(|error| source.failed(&error))?;
             conflicts.extend(edited.conflicts);
@@ -192,7 +195,12 @@ impl Named for ClusterNames {
             })
             .collect();
         let matches = if diffs.is_empty() && told.is_empty() && is_taken_up { "yes" } else { "no" };
-        Ok(State::present([("matches", matches.to_owned()), ("conflicts", told.join(", "))]).with_text(diffs))
+        let mut properties = vec![("matches", matches.to_owned()), ("conflicts", told.join(", "))];
+        let put_back = put_back::told(&sources);
+        if !put_back.is_empty() {
+            properties.push((put_back::PUT_BACK, put_back));
+        }
+        Ok(State::present(properties).with_text(diffs))
     }
 
     fn entries(&self) -> Vec<Entry> {

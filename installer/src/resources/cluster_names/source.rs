@@ -19,7 +19,7 @@ pub(super) const LABEL: &str = "k8s-app=kube-dns";
 const USUAL: [&str; 2] = ["coredns", "rke2-coredns-rke2-coredns"];
 /// The ConfigMap of NodeLocal DNS.
 const OF_NODES: &str = "node-local-dns";
-/// The ConfigMap whose keys `*.override` k3s, RKE2 and AKS import into the server block of the cluster.
+/// The ConfigMap whose keys `*.override` k3s, RKE2 and AKS import into the server block of the cluster, and `*.server` beside it.
 const CUSTOM: &str = "coredns-custom";
 /// What stands in its Corefile for the cluster's DNS.
 const CLUSTER_DNS: &str = "__PILLAR__CLUSTER__DNS__";
@@ -48,6 +48,17 @@ impl Source {
 
     pub(super) fn read(&self) -> Read<'_> {
         Read { kind: PatchedKind::ConfigMap, namespace: &self.place.namespace, name: &self.place.name }
+    }
+
+    /// The ConfigMap that the Corefile imports server blocks of others from.
+    pub(super) fn custom(&self) -> Option<String> {
+        let text = self.object["data"][COREFILE].as_str().unwrap_or_default();
+        let mut lines = text.lines().map(|line| line.split_whitespace());
+        let imports = lines.any(|mut words| {
+            words.next() == Some("import")
+                && words.next().is_some_and(|from| from.ends_with("custom/*.server"))
+        });
+        (imports && !self.is_of_nodes).then(|| format!("ConfigMap {}/{CUSTOM}", self.namespace()))
     }
 
     pub(super) fn failed(&self, error: &(dyn Failure + '_)) -> Failed {
