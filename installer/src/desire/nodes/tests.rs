@@ -85,6 +85,10 @@ fn an_image_without_a_tag_is_called_by_the_digest_that_is_pushed() {
         let named =
             those(&|resource| serde_json::to_string(&resource.desired).unwrap().contains(name.as_str()));
         assert_eq!(named, ["patch ConfigMap a/b", "object DaemonSet ferry-system/ferry-nodes"], "{lists}");
-        assert_eq!(those(&|resource| resource.needs.contains(&step)), ["patch ConfigMap a/b", "object Namespace ferry-system"], "{lists}");
+        assert_eq!(
+            those(&|resource| resource.needs.contains(&step)),
+            ["patch ConfigMap a/b", "object Namespace ferry-system"],
+            "{lists}"
+        );
     }
 }
