@@ -227,6 +227,6 @@ fn closed_output_is_no_crash() -> Result<()> {
         bundle.display()
     );
     let outcome = Program::new("sh").args(["-c", &script]).succeed()?;
-    ensure!(!outcome.stderr.contains("panicked"), "{outcome}");
+    ensure!(outcome.stdout.lines().count() == 1 && !outcome.stderr.contains("panicked"), "{outcome}");
     Ok(())
 }

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use ferry_model::Digest;
 use ferry_tests::corpus::Corpus;
 use ferry_tests::process::{Outcome, Program};
 use ferry_tests::proxy::{Faults, Proxy};
@@ -230,7 +229,6 @@ fn a_source_that_lies_is_refused() -> Result<()> {
         sample.registry.load(image);
     }
     build.succeed()?;
-    ensure!(sample.workspace.digest("bundle")? != Digest::of(b""));
     sample.workspace.builder().args(["verify", "bundle"]).succeed()?;
     Ok(())
 }

@@ -101,7 +101,7 @@ fn one_flipped_bit_anywhere_is_found() -> Result<()> {
         workspace.write("flipped", &bytes)?;
         let outcome = verify(workspace, "flipped").run()?;
         if outcome.code != Some(0) {
-            expect_refusal(&outcome, "")?;
+            expect_refusal(&outcome, "flipped")?;
         } else if !lenient.iter().any(|range| range.contains(&place)) {
             missed.push(place);
         }
@@ -157,7 +157,7 @@ fn spliced_and_reordered_files_are_refused() -> Result<()> {
     workspace.write("spliced", spliced.put_together())?;
     expect_refusal(&verify(workspace, "spliced").run()?, "signature")?;
     let unsigned = workspace.installer().args(["verify", "spliced"]).run()?;
-    expect_refusal(&unsigned, "")?;
+    expect_refusal(&unsigned, "lies out of the file")?;
 
     // Two blobs of one size change places, in the file alone.
     let mut forgery = Forgery::new();
@@ -261,20 +261,23 @@ fn catalogs_that_lie_are_refused() -> Result<()> {
     Ok(())
 }
 
+/// Changes to a good locator, each with words of its refusal.
+type LocatorChange = (fn(&mut Locator), &'static str);
+
 #[test]
 fn locators_that_lie_are_refused() -> Result<()> {
     let workspace = Workspace::new()?;
-    let changes: [fn(&mut Locator); 6] = [
-        |locator| locator.catalog.offset = 1 << 60,
-        |locator| locator.catalog.stored_size = u64::MAX,
-        |locator| locator.catalog.size = 1 << 50,
-        |locator| locator.catalog.offset = 0,
-        |locator| locator.file_size += 1,
-        |locator| locator.catalog_digest = Digest::of(b"another"),
+    let changes: [LocatorChange; 6] = [
+        (|locator| locator.catalog.offset = 1 << 60, "points out of the file"),
+        (|locator| locator.catalog.stored_size = u64::MAX, "points out of the file"),
+        (|locator| locator.catalog.size = 1 << 50, "limit"),
+        (|locator| locator.catalog.offset = 0, "frame is damaged"),
+        (|locator| locator.file_size += 1, "bytes, but was written with"),
+        (|locator| locator.catalog_digest = Digest::of(b"another"), "has digest"),
     ];
-    for (number, locator) in changes.into_iter().enumerate() {
+    for (number, (locator, words)) in changes.into_iter().enumerate() {
         let forgery = Forgery { locator, ..Forgery::new() };
-        refused(&workspace, &forgery.put_together(), "").with_context(|| format!("change {number}"))?;
+        refused(&workspace, &forgery.put_together(), words).with_context(|| format!("change {number}"))?;
     }
     Ok(())
 }
@@ -291,7 +294,7 @@ fn bombs_do_not_go_off() -> Result<()> {
         workspace.write("bomb", forgery.put_together())?;
         let verify = workspace.installer().args(["verify", "bomb"]).run()?;
         ensure!(verify.code == Some(3), "{verify}");
-        expect_refusal(&verify, "")?;
+        expect_refusal(&verify, "over the limit")?;
     }
     // A catalog that is one: valid JSON behind a gigabyte of spaces.
     let mut forgery = Forgery::new();

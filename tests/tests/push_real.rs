@@ -118,8 +118,9 @@ fn each_blob_is_uploaded_once() -> Result<()> {
         .installer()
         .args(["push", "bundle", "--registry", &host, "--plain-http", &host])
         .succeed()?;
-    let received = registry.counts().bytes_received;
-    ensure!(received < bytes + 50_000, "{received} bytes received for {bytes} of blobs");
+    let counts = registry.counts();
+    ensure!(counts.of(Kind::UploadPut) == needed.len() as u64, "{counts:?} for {} blobs", needed.len());
+    ensure!(counts.bytes_received < bytes + 50_000, "{counts:?} for {bytes} bytes of blobs");
     Ok(())
 }
 
