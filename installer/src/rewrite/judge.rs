@@ -1,7 +1,7 @@
 //! Decides what becomes of each reference. Pure: what the bundle has, what stands in the text, what follows.
 
 use ferry_model::Digest;
-use ferry_references::{Found, How, Named, Registry, Scope, is_split};
+use ferry_references::{Found, How, Registry, Scope, is_split};
 
 use super::chart::Chart;
 use super::known::{Known, Match, Mirror, Name, Target};
@@ -138,7 +138,7 @@ impl Judge<'_> {
         if self.ways.is_empty() || !is_containers {
             return None;
         }
-        let name = Named { tag: None, digest: None, ..found.named.clone() }.to_string();
+        let name = found.named.without_version().to_string();
         let count = self.ways.iter().filter(|names| names.contains(&name)).count();
         match count {
             0 => None,

@@ -2,7 +2,8 @@
 //! Marathon apps, environment files and plain lists. [`find`] tells each reference with its place and its bytes; what
 //! is around them is never looked at as anything but text, so an edit can leave it as it is.
 //!
-//! No I/O, and nothing is rendered: a template is read as it was written.
+//! No I/O, and nothing is rendered: a template is read as it was written. [`overlays`] tells what kustomizations do to
+//! the manifests that they take in.
 
 #![deny(missing_docs)]
 
@@ -17,6 +18,7 @@ mod kustomization;
 mod lines;
 mod list;
 mod mapped;
+pub mod overlays;
 mod parts;
 mod plausible;
 mod read;

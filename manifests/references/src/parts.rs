@@ -113,6 +113,12 @@ pub(crate) fn is_registry(part: &str) -> bool {
 }
 
 impl Named {
+    /// The same without its tag and its digest.
+    #[must_use]
+    pub fn without_version(&self) -> Self {
+        Self { tag: None, digest: None, ..self.clone() }
+    }
+
     /// Whether it follows the grammar of references.
     pub(crate) fn check(&self) -> Option<()> {
         let probe = Self {
