@@ -31,6 +31,7 @@ fn kill_often(
             None => kills += 1,
             Some(0) => {
                 finished += 1;
+                ensure!(finished < 10 * KILLS, "hardly a run was killed");
                 check()?;
             }
             Some(_) => anyhow::bail!("after {kills} kills: {outcome}"),
@@ -41,7 +42,6 @@ fn kill_often(
             check()?;
         }
     }
-    ensure!(finished < 10 * KILLS, "hardly a run was killed");
     Ok(())
 }
 

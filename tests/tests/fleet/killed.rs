@@ -147,7 +147,7 @@ fn killed_at_any_write_a_node_starts_its_runtime_and_the_next_run_finishes() -> 
     // The way back, cut off as well. Two runs have changed the fleet.
     for _ in 0..2 {
         set_traps(&ground, Some("node undo"))?;
-        ground.installer(&["rollback"]).run()?;
+        ground.installer(&["rollback"]).fail_with(1)?;
         expect_containerds_start(&ground)?;
         set_traps(&ground, None)?;
         ground.installer(&["rollback"]).succeed()?;
