@@ -283,7 +283,6 @@ fn paas_is_waited_for() -> Result<()> {
     ground.run(&["rollback"]).succeed()?;
     ensure!(ground.server.repositories().contains_key(&(PROJECT.to_owned(), ASSETS.to_owned())));
 
-    ground.site("  create: false\n  patience: 1\n  files: []\n")?;
     let nowhere = Ground::new(
         Setup { users: vec![User::new("bkpaas3", PASSWORD, &[Grant::Everything])], ..Setup::default() },
         &runtimes(),
