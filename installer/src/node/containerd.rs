@@ -283,7 +283,8 @@ impl Folders<'_> {
         }
         let merged = hosts.merge(&path, before.as_deref())?;
         edits.notes.extend(merged.notes);
-        push(edits, path, before, merged.bytes, format!("containerd asks these hosts for images of {host}"));
+        let reason = format!("containerd asks these hosts for images of {host}");
+        edits.files.extend(Edit::of(path, before, merged.bytes, reason));
         Ok(())
     }
 
@@ -315,25 +316,9 @@ impl Folders<'_> {
 fn authority(root: &Root, folder: &Path, registry: &NodeRegistry, edits: &mut Edits) -> Result<(), Failed> {
     if let Some(pem) = endpoint::authority(registry) {
         let path = folder.join(endpoint::AUTHORITY);
-        let before = root.read(&path)?;
-        push(edits, path, before, pem.into_bytes(), format!("the authority of {}", registry.address));
+        edits.files.extend(root.edit(path, pem, format!("the authority of {}", registry.address))?);
     }
     Ok(())
-}
-
-fn push(edits: &mut Edits, path: PathBuf, before: Option<Vec<u8>>, after: Vec<u8>, reason: String) {
-    if before.as_ref() != Some(&after) {
-        let takeup = Takeup::Nothing;
-        edits.files.push(Edit {
-            path,
-            before,
-            after: Some(after),
-            mode: 0o644,
-            units: Vec::new(),
-            takeup,
-            reason,
-        });
-    }
 }
 
 /// Files of the configuration itself, which containerd reads when it starts.

@@ -91,13 +91,8 @@ fn is_insecure(registry: &NodeRegistry) -> bool {
 fn authority(root: &Root, registry: &NodeRegistry, edits: &mut Edits) -> Result<(), Failed> {
     let Some(pem) = endpoint::authority(registry) else { return Ok(()) };
     let path = Path::new(CERTIFICATES).join(registry.address.to_string()).join(endpoint::AUTHORITY);
-    let before = root.read(&path)?;
-    let after = Some(pem.into_bytes());
-    if before != after {
-        let reason = format!("the authority of {}, which is read at each pull", registry.address);
-        let takeup = Takeup::Nothing;
-        edits.files.push(Edit { path, before, after, mode: 0o644, units: Vec::new(), takeup, reason });
-    }
+    let reason = format!("the authority of {}, which is read at each pull", registry.address);
+    edits.files.extend(root.edit(path, pem, reason)?);
     Ok(())
 }
 

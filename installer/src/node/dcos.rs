@@ -9,10 +9,10 @@ mod subject;
 use std::path::Path;
 
 use ferry_model::failure::Class;
-use ferry_model::node::{NodeDesired, NodeRegistry, Takeup};
+use ferry_model::node::{NodeDesired, NodeRegistry};
 use ferry_model::report::Failed;
 
-use super::{Edit, Edits, Root, endpoint};
+use super::{Edits, Root, endpoint};
 
 /// Where each node of DC/OS has its programs.
 const DCOS: &str = "/opt/mesosphere";
@@ -37,7 +37,7 @@ pub fn edits(root: &Root, desired: &NodeDesired) -> Result<Edits, Failed> {
         (MODULES, format!("{why}ip_conntrack\n")),
         (LASTING, format!("{why}net.netfilter.nf_conntrack_tcp_be_liberal = 1\n")),
     ] {
-        edits.files.extend(edit(root, Path::new(path), text, "the next start reads it")?);
+        edits.files.extend(root.edit(path, text, "the next start reads it")?);
     }
     match root.read(LIVE)? {
         None => edits.notes.push(format!(
@@ -46,7 +46,7 @@ pub fn edits(root: &Root, desired: &NodeDesired) -> Result<Edits, Failed> {
         Some(value) if value.trim_ascii() == b"1" => {}
         Some(_) => {
             let reason = "the kernel takes it up at once";
-            edits.files.extend(edit(root, Path::new(LIVE), "1\n".into(), reason)?);
+            edits.files.extend(root.edit(LIVE, "1\n".into(), reason)?);
         }
     }
     if !root.exists(DCOS) {
@@ -75,7 +75,7 @@ fn trust(root: &Root, registry: &NodeRegistry, edits: &mut Edits) -> Result<(), 
                 edits.files.iter().find(|edit| edit.path == path).and_then(|edit| edit.after.clone());
             let Some(there) = planned.or(root.read(&path)?) else {
                 let reason = "programs of DC/OS look it up by this name";
-                edits.files.extend(edit(root, &path, certificate.pem(), reason)?);
+                edits.files.extend(root.edit(path, certificate.pem(), reason)?);
                 break;
             };
             let there = subject::certificates(&String::from_utf8_lossy(&there)).unwrap_or_default();
@@ -85,19 +85,6 @@ fn trust(root: &Root, registry: &NodeRegistry, edits: &mut Edits) -> Result<(), 
         }
     }
     Ok(())
-}
-
-fn edit(root: &Root, path: &Path, text: String, reason: &str) -> Result<Option<Edit>, Failed> {
-    let (before, after) = (root.read(path)?, text.into_bytes());
-    Ok((before.as_ref() != Some(&after)).then(|| Edit {
-        path: path.to_owned(),
-        before,
-        after: Some(after),
-        mode: 0o644,
-        units: Vec::new(),
-        takeup: Takeup::Nothing,
-        reason: reason.to_owned(),
-    }))
 }
 
 #[cfg(test)]

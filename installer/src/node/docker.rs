@@ -186,15 +186,7 @@ fn certificate(root: &Root, registry: &NodeRegistry) -> Result<Option<Edit>, Fai
         // Somebody's own. dockerd reads all of a folder's `.crt` files.
         path = folder.join(endpoint::AUTHORITY);
     }
-    Ok(Some(Edit {
-        before: root.read(&path)?,
-        path,
-        after: Some(authority.into_bytes()),
-        mode: 0o644,
-        units: Vec::new(),
-        takeup: Takeup::Nothing,
-        reason: "dockerd reads certificates at each pull".into(),
-    }))
+    root.edit(path, authority, "dockerd reads certificates at each pull")
 }
 
 /// The certificates of a PEM file, without what their lines differ in.

@@ -49,6 +49,18 @@ impl Root {
         std::fs::read(real).map(Some).map_err(|error| broken(&error))
     }
 
+    /// What a file that is read whenever it is needed shall have; nothing where it has that already.
+    pub(crate) fn edit(
+        &self,
+        path: impl Into<PathBuf>,
+        text: String,
+        reason: impl Into<String>,
+    ) -> Result<Option<Edit>, Failed> {
+        let path = path.into();
+        let before = self.read(&path)?;
+        Ok(Edit::of(path, before, text.into_bytes(), reason.into()))
+    }
+
     /// Whether there is anything at a path.
     pub fn exists(&self, path: impl AsRef<Path>) -> bool {
         self.path(path).exists()
@@ -72,6 +84,15 @@ pub struct Edit {
     pub takeup: Takeup,
     /// Why: a sentence without its full stop.
     pub reason: String,
+}
+
+impl Edit {
+    /// Of a file that is read whenever it is needed; nothing where it has what it shall have.
+    pub(crate) fn of(path: PathBuf, before: Option<Vec<u8>>, after: Vec<u8>, reason: String) -> Option<Self> {
+        let after = Some(after);
+        let (mode, units, takeup) = (0o644, Vec::new(), Takeup::Nothing);
+        (before != after).then_some(Self { path, before, after, mode, units, takeup, reason })
+    }
 }
 
 /// What an editor says.

@@ -125,13 +125,8 @@ impl Distribution {
     fn authority(&self, root: &Root, registry: &NodeRegistry, edits: &mut Edits) -> Result<(), Failed> {
         let Some(pem) = endpoint::authority(registry) else { return Ok(()) };
         let path = self.authority_path(registry);
-        let before = root.read(&path)?;
-        let after = Some(pem.into_bytes());
-        if before != after {
-            let reason = format!("the authority of {}, which is read at each pull", registry.address);
-            let takeup = Takeup::Nothing;
-            edits.files.push(Edit { path, before, after, mode: 0o644, units: Vec::new(), takeup, reason });
-        }
+        let reason = format!("the authority of {}, which is read at each pull", registry.address);
+        edits.files.extend(root.edit(path, pem, reason)?);
         Ok(())
     }
 }

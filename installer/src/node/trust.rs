@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use ferry_model::failure::Class;
-use ferry_model::node::{NodeDesired, Takeup};
+use ferry_model::node::NodeDesired;
 use ferry_model::report::Failed;
 
-use super::{Edit, Edits, Root, endpoint};
+use super::{Edits, Root, endpoint};
 
 /// A family of distributions: where authorities lie, and what takes them up.
 struct Family {
@@ -54,18 +54,7 @@ pub fn edits(root: &Root, desired: &NodeDesired) -> Result<Edits, Failed> {
     };
     for (name, authority) in authorities {
         let path = Path::new(family.folder).join(name);
-        let (before, after) = (root.read(&path)?, authority.into_bytes());
-        if before.as_ref() != Some(&after) {
-            edits.files.push(Edit {
-                path,
-                before,
-                after: Some(after),
-                mode: 0o644,
-                units: Vec::new(),
-                takeup: Takeup::Nothing,
-                reason: "the host's trust store is made of it".into(),
-            });
-        }
+        edits.files.extend(root.edit(path, authority, "the host's trust store is made of it")?);
     }
     if !edits.files.is_empty() {
         let command = [family.program].into_iter().chain(family.arguments.iter().copied());
