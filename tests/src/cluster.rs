@@ -17,6 +17,7 @@ mod logs;
 mod machines;
 mod meddling;
 mod paas;
+mod peer;
 mod pull;
 mod rights;
 mod store;
@@ -32,6 +33,7 @@ use serde_json::Value;
 
 pub use controller::Fate;
 pub use paas::{NAMESPACE, Paas, PaasFault, REDIS_PASSWORD};
+pub use peer::Peer;
 pub use pull::{Told, WaitingPod};
 
 use crate::server::{Listening, runtime};

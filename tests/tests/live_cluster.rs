@@ -18,7 +18,7 @@ use ferry_installer::site::SiteFile;
 use ferry_model::event::Events;
 use ferry_model::failure::Failure as _;
 use ferry_model::plan::{Desired, Renamed, Resource, WorkloadImages};
-use ferry_tests::cluster::{FakeCluster, Told, WaitingPod};
+use ferry_tests::cluster::{FakeCluster, Peer, Told, WaitingPod};
 use ferry_tests::corpus::Corpus;
 use ferry_tests::parts::ApiServer;
 use ferry_tests::registry::{Registry, Setup};
@@ -33,30 +33,6 @@ struct Ground {
     registry: Registry,
     kubeconfig: PathBuf,
     runtime: Runtime,
-}
-
-/// A cluster, and others who work on it.
-trait Peer {
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()>;
-    fn object(&self, path: &str) -> Result<Option<Value>>;
-}
-
-impl Peer for FakeCluster {
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()> {
-        self.apply_as(manager, manifest)
-    }
-    fn object(&self, path: &str) -> Result<Option<Value>> {
-        Ok(self.object(path))
-    }
-}
-
-impl Peer for ApiServer {
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()> {
-        self.apply_as(manager, manifest)
-    }
-    fn object(&self, path: &str) -> Result<Option<Value>> {
-        self.object(path)
-    }
 }
 
 impl Ground {

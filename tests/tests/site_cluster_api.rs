@@ -21,7 +21,7 @@ use ferry_model::failure::Class;
 use ferry_model::plan::{Action, Desired, Identity, Object, Plan, Resource, Rollout};
 use ferry_model::report::Failed;
 use ferry_model::site::{Login, Node, SecretSource};
-use ferry_tests::cluster::{FakeCluster, Fate};
+use ferry_tests::cluster::{FakeCluster, Fate, Peer};
 use ferry_tests::parts::{ApiServer, wait_until};
 use ferry_tests::workspace::Workspace;
 use ferry_transfer::Options;
@@ -37,32 +37,6 @@ struct Ground {
     kubeconfig: PathBuf,
     namespace: String,
     runtime: Runtime,
-}
-
-/// A cluster, and others who work on it.
-trait Peer {
-    /// Applies a manifest with force, as `manager`.
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()>;
-    /// The object at an API path, if there is one.
-    fn object(&self, path: &str) -> Result<Option<Value>>;
-}
-
-impl Peer for FakeCluster {
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()> {
-        self.apply_as(manager, manifest)
-    }
-    fn object(&self, path: &str) -> Result<Option<Value>> {
-        Ok(self.object(path))
-    }
-}
-
-impl Peer for ApiServer {
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()> {
-        self.apply_as(manager, manifest)
-    }
-    fn object(&self, path: &str) -> Result<Option<Value>> {
-        self.object(path)
-    }
 }
 
 /// How a run came out: the plan, and the failures by summary.

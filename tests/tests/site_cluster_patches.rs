@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ferry_tests::cluster::FakeCluster;
+use ferry_tests::cluster::{FakeCluster, Peer};
 use ferry_tests::parts::{ApiServer, DnsServer, table_of, wait_until};
 use ferry_tests::process::Program;
 use ferry_tests::workspace::Workspace;
@@ -60,34 +60,15 @@ const COREDNS: &str = "/api/v1/namespaces/kube-system/configmaps/coredns";
 const ENVS: &str = "/api/v1/namespaces/blueking/configmaps/envs";
 const PASSWORD: &str = "the-password-of-the-test";
 
-/// A cluster, and others who work on it.
-trait Peer {
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()>;
-    fn object(&self, path: &str) -> Result<Option<Value>>;
-
+/// What the configuration of a cluster's DNS says.
+trait Corefiles: Peer {
     fn corefile(&self, path: &str) -> Result<String> {
-        let object = self.object(path)?.with_context(|| format!("{path} is gone"))?;
+        let object = Peer::object(self, path)?.with_context(|| format!("{path} is gone"))?;
         Ok(object["data"]["Corefile"].as_str().unwrap_or_default().to_owned())
     }
 }
 
-impl Peer for FakeCluster {
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()> {
-        self.apply_as(manager, manifest)
-    }
-    fn object(&self, path: &str) -> Result<Option<Value>> {
-        Ok(self.object(path))
-    }
-}
-
-impl Peer for ApiServer {
-    fn apply_as(&self, manager: &str, manifest: &Value) -> Result<()> {
-        self.apply_as(manager, manifest)
-    }
-    fn object(&self, path: &str) -> Result<Option<Value>> {
-        self.object(path)
-    }
-}
+impl<P: Peer> Corefiles for P {}
 
 /// A site, and a bundle for it.
 struct Ground {
