@@ -21,10 +21,10 @@ use crate::resources::{Standing, troubles};
 
 /// In a pod template, it makes a workload start its pods anew.
 const RESTARTED: &str = "/spec/template/metadata/annotations/ferry~1restarted-for";
-/// How long a restart may take: the time after which Kubernetes itself calls one stuck.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a restart or a rollout may take: the time after which Kubernetes itself calls one stuck.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 /// How long pods may say the same trouble before it is taken for one that does not pass.
-const TROUBLE: Duration = Duration::from_secs(120);
+pub(crate) const TROUBLE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(300);
 /// Reasons that no waiting cures, if they last.
 const LASTING: [&str; 7] = [
@@ -115,7 +115,7 @@ fn job_of(pod: &Value) -> Option<&str> {
 }
 
 /// Whether a pod has failed, or cannot start as it is.
-pub(crate) fn has_failed(pod: &Value) -> bool {
+fn has_failed(pod: &Value) -> bool {
     let statuses = ["initContainerStatuses", "containerStatuses"];
     let mut waits = statuses.into_iter().flat_map(|list| items(&pod["status"][list]));
     let is_lasting = |container: &Value| LASTING.contains(&text(container, "/state/waiting/reason"));
@@ -177,7 +177,7 @@ pub(crate) async fn wait_for(
 ) -> Result<(), Failed> {
     for workload in workloads {
         let begun = Instant::now();
-        let mut trouble: Option<(Vec<String>, Instant)> = None;
+        let mut troubled: Option<Instant> = None;
         loop {
             let live = find(cluster, namespace, workload).await?;
             let (how, is_stuck) = match standing::standing_of(workload.kind, &live) {
@@ -195,12 +195,8 @@ pub(crate) async fn wait_for(
             }
             let told = troubles(cluster, &live).await?;
             let is_lasting = |line: &String| LASTING.iter().any(|reason| line.contains(reason));
-            trouble = match trouble.take() {
-                _ if !told.iter().any(is_lasting) => None,
-                Some((_, since)) => Some((told.clone(), since)),
-                None => Some((told.clone(), Instant::now())),
-            };
-            let lasts = trouble.as_ref().is_some_and(|(_, since)| since.elapsed() >= TROUBLE);
+            troubled = told.iter().any(is_lasting).then(|| troubled.unwrap_or_else(Instant::now));
+            let lasts = troubled.is_some_and(|since| since.elapsed() >= TROUBLE);
             if is_stuck || lasts || begun.elapsed() >= PATIENCE {
                 let mut message =
                     format!("{workload} in namespace {namespace} was started anew and is not ready: {how}");

@@ -17,11 +17,8 @@ pub(crate) use pods::{lasting_trouble, troubles as troubles_of};
 use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Place, Target};
 use crate::context::Context;
+use crate::workloads::{PATIENCE, TROUBLE};
 
-/// How long a rollout may take: the time after which Kubernetes itself calls one stuck.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// How long pods may say the same trouble before it is taken for one that does not pass.
-const TROUBLE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Manage for Rollout {
