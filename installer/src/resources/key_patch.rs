@@ -194,8 +194,13 @@ pub(super) async fn change(
             return Ok(Some(changed));
         }
     }
-    let message = format!("{place} could not be changed: others change it all the time");
-    Err(Failed::because(Class::Transient, message).hint("run the same command again"))
+    Err(contended(place, "changed"))
+}
+
+/// What could not be `done` to an object, however often it was tried.
+pub(super) fn contended(place: &Place, done: &str) -> Failed {
+    let message = format!("{place} could not be {done}: others change it all the time");
+    Failed::because(Class::Transient, message).hint("run the same command again")
 }
 
 /// Gives a key of `data` this value, or takes it away.

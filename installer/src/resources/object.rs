@@ -12,12 +12,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ferry_model::Digest;
 use ferry_model::event::Task;
-use ferry_model::failure::Class;
 use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Object, State};
 use ferry_model::report::Failed;
 use serde_json::{Value, json};
 
+use super::key_patch::contended;
 use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Force, MANAGER, Place, Target};
 use crate::context::Context;
@@ -186,8 +186,7 @@ async fn put_back(cluster: &Cluster, place: &Place, old: &Value) -> Result<Undon
             return Ok(Undone::Restored);
         }
     }
-    let message = format!("{place} could not be put back: others change it all the time");
-    Err(Failed::because(Class::Transient, message).hint("run the same command again"))
+    Err(contended(place, "put back"))
 }
 
 fn yaml(value: &Value) -> String {

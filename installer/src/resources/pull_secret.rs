@@ -13,7 +13,7 @@ use ferry_model::report::Failed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::key_patch::{TRIES, change};
+use super::key_patch::{TRIES, change, contended};
 use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, MANAGER, Place, Target};
 use crate::context::Context;
@@ -93,8 +93,7 @@ impl Manage for PullSecret {
             }
         }
         if !is_there {
-            let message = format!("Secret {} could not be changed: others change it all the time", self.name);
-            return Err(Failed::because(Class::Transient, message).hint("run the same command again"));
+            return Err(contended(&self.place(), "changed"));
         }
         for account in &self.service_accounts {
             let found = change(&cluster, &self.account(account), |live| self.add_to(live)).await?;

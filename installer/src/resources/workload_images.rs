@@ -12,6 +12,7 @@ use ferry_model::plan::{Action, State, WorkloadImages};
 use ferry_model::report::Failed;
 use serde_json::{Value, json};
 
+use super::key_patch::contended;
 use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::cluster::{Cluster, Place, Target};
 use crate::context::Context;
@@ -168,7 +169,6 @@ impl Asked for WorkloadImages {
                 return Ok(Changed::Yes);
             }
         }
-        let message = format!("{place} could not be changed: others change it all the time");
-        Err(Failed::because(Class::Transient, message).hint("run the same command again"))
+        Err(contended(&place, "changed"))
     }
 }
