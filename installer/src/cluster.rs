@@ -28,7 +28,7 @@ use ferry_model::report::Failed;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use access::Cluster;
-pub(crate) use access::{Force, MANAGER, Place};
+pub(crate) use access::{Force, MANAGER, Place, SYSTEM};
 pub(crate) use exec::{Ended, Input, Of, Pod, Run, is_ready};
 pub(crate) use kind::Kind;
 pub use logs::Logs;
@@ -54,9 +54,9 @@ pub struct Target {
 impl Target {
     /// The cluster that a site names.
     pub fn of(site: &SiteFile) -> Self {
-        let cluster = site.site.cluster.clone().unwrap_or_default();
-        let kubeconfig = cluster.kubeconfig.map(|path| site.absolute(&path));
-        Self { kubeconfig, context: cluster.context }
+        let Some(cluster) = &site.site.cluster else { return Self::default() };
+        let kubeconfig = cluster.kubeconfig.as_ref().map(|path| site.absolute(path));
+        Self { kubeconfig, context: cluster.context.clone() }
     }
 
     /// Makes ready to talk to it. Asks it nothing yet. [`Clusters::get`] does so once for each target.

@@ -4,17 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferry_model::plan::{Action, ClusterTarget, Desired, KeyPatch, NodePods, Object, Plan, Reach, TakenUpBy};
+use ferry_model::plan::{Action, Desired, KeyPatch, NodePods, Object, Plan, Reach, TakenUpBy};
 use ferry_model::report::Failed;
-use ferry_model::site::{PatchedKind, WorkloadKind};
+use ferry_model::site::WorkloadKind;
 use serde_json::{Value, json};
 
-use crate::cluster::{Kind, Place, Right, Target};
+use crate::cluster::{Kind, Place, Right, SYSTEM, Target};
 use crate::context::Context;
 use crate::workloads::api_kind;
-
-/// Where a cluster's DNS lives.
-const SYSTEM: &str = "kube-system";
 
 /// What something needs to be allowed.
 #[derive(Debug, Default)]
@@ -110,10 +107,6 @@ fn job() -> Kind {
     Kind::known("batch/v1", "Job").expect("it is a known kind")
 }
 
-fn target(cluster: &ClusterTarget) -> Target {
-    Target::from(cluster)
-}
-
 /// What a resource needs, and in which cluster; nothing for what lies in none.
 fn needs(desired: &Desired) -> Option<(Target, Needs)> {
     let mut needs = Needs::default();
@@ -130,11 +123,11 @@ fn needs(desired: &Desired) -> Option<(Target, Needs)> {
             needs.sometimes(&["list"], &core("Endpoints"), namespace);
             needs.sometimes(&["list"], &core("Service"), SYSTEM);
             needs.sometimes(&["list"], &core("Pod"), namespace);
-            target(&names.cluster)
+            Target::from(&names.cluster)
         }
         Desired::KeyPatch(patch) => {
             of_patch(&mut needs, patch);
-            target(&patch.cluster)
+            Target::from(&patch.cluster)
         }
         Desired::PullSecret(secret) => {
             let (namespace, name) = (secret.name.namespace(), secret.name.name());
@@ -145,7 +138,7 @@ fn needs(desired: &Desired) -> Option<(Target, Needs)> {
             for account in &secret.service_accounts {
                 needs.always(&["get", "update"], &core("ServiceAccount"), namespace, account);
             }
-            target(&secret.cluster)
+            Target::from(&secret.cluster)
         }
         Desired::SlugApp(slug) => {
             let namespace = &slug.platform.namespace;
@@ -192,31 +185,26 @@ fn of_pods(needs: &mut Needs, pods: &NodePods) {
 
 fn of_patch(needs: &mut Needs, patch: &KeyPatch) {
     let (namespace, name) = (patch.name.namespace(), patch.name.name());
-    let kind = match patch.object {
-        PatchedKind::ConfigMap => core("ConfigMap"),
-        PatchedKind::Secret => core("Secret"),
-    };
-    needs.always(&["get", "update"], &kind, namespace, name);
+    needs.always(&["get", "update"], &core(&patch.object.to_string()), namespace, name);
     match &patch.restart {
-        TakenUpBy::Nobody => {}
-        TakenUpBy::Readers => {
-            needs.restarts(namespace);
-            needs.always(&["list", "delete"], &core("Pod"), namespace, "");
-            needs.sometimes(&["list"], &job(), namespace);
-        }
+        TakenUpBy::Nobody => return,
+        TakenUpBy::Readers => needs.restarts(namespace),
         TakenUpBy::These { workloads } => {
             for workload in workloads {
                 needs.always(&["get", "patch"], &api_kind(workload.kind), namespace, &workload.name);
             }
-            needs.always(&["list", "delete"], &core("Pod"), namespace, "");
-            needs.sometimes(&["list"], &job(), namespace);
         }
     }
+    needs.always(&["list", "delete"], &core("Pod"), namespace, "");
+    needs.sometimes(&["list"], &job(), namespace);
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use ferry_model::plan::ClusterTarget;
+    use ferry_model::site::PatchedKind;
 
     use super::*;
 

@@ -14,6 +14,8 @@ use super::kind::{Kind, root, segment};
 
 /// What the cluster calls us where it notes who set a field.
 pub(crate) const MANAGER: &str = "ferry";
+/// The namespace of what is the cluster's own: its DNS.
+pub(crate) const SYSTEM: &str = "kube-system";
 /// Objects that one answer holds.
 const PAGE: usize = 500;
 
@@ -105,9 +107,7 @@ impl Cluster {
 
     /// The object, if it is there.
     pub(crate) async fn get(&self, place: &Place) -> Result<Option<Value>, Failed> {
-        let kind = self.kind(place).await?;
-        let path = format!("{}/{}", kind.path(&place.namespace), segment(&place.name));
-        match self.ask(&path).await {
+        match self.ask(&self.path(place).await?).await {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => Err(self.failed(&format!("asking for {place}"), place, &error)),
@@ -175,7 +175,7 @@ impl Cluster {
     }
 
     /// What the API server says at a path of its own.
-    pub(crate) async fn document(&self, path: &str) -> Result<Value, Failed> {
+    pub(super) async fn document(&self, path: &str) -> Result<Value, Failed> {
         let place = Place::core("", "", path);
         self.ask(path).await.map_err(|error| self.failed(&format!("asking for {path}"), &place, &error))
     }
@@ -183,18 +183,10 @@ impl Cluster {
     /// Makes the object what `manifest` says, whether it is there or not: server-side apply.
     pub(crate) async fn apply(&self, manifest: &Value, force: Force) -> Result<Value, Failed> {
         let place = Place::of(manifest);
-        let kind = self.kind(&place).await?;
-        let path = |force: Force| {
-            let force = force == Force::Yes;
-            format!(
-                "{}/{}?fieldManager={MANAGER}&force={force}",
-                kind.path(&place.namespace),
-                segment(&place.name)
-            )
-        };
+        let path = self.path(&place).await?;
         let change = |force| Change {
             method: Method::PATCH,
-            path: path(force),
+            path: format!("{path}?fieldManager={MANAGER}&force={}", force == Force::Yes),
             content: "application/apply-patch+yaml",
             body: Some(manifest),
         };
@@ -245,16 +237,15 @@ impl Cluster {
     /// is not there any more, or it is there by now.
     pub(crate) async fn put(&self, object: &Value) -> Result<Option<Value>, Failed> {
         let place = Place::of(object);
-        let kind = self.kind(&place).await?;
         let there = object.pointer("/metadata/resourceVersion").is_some();
-        let path = kind.path(&place.namespace);
+        let (method, path) = if there {
+            (Method::PUT, self.path(&place).await?)
+        } else {
+            (Method::POST, self.kind(&place).await?.path(&place.namespace))
+        };
         let change = Change {
-            method: if there { Method::PUT } else { Method::POST },
-            path: if there {
-                format!("{path}/{}?fieldManager={MANAGER}", place.name)
-            } else {
-                format!("{path}?fieldManager={MANAGER}")
-            },
+            method,
+            path: format!("{path}?fieldManager={MANAGER}"),
             content: "application/json",
             body: Some(object),
         };

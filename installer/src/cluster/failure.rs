@@ -76,7 +76,7 @@ fn refused(place: &str, action: &str, quiet: bool, status: &Status) -> Failed {
 }
 
 /// Who else manages fields that were to be set, by what the server says: manager and field.
-pub(crate) fn conflicts(status: &Status) -> Vec<(String, String)> {
+pub(super) fn conflicts(status: &Status) -> Vec<(String, String)> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
         .filter(|cause| cause.reason == "FieldManagerConflict")

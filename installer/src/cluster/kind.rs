@@ -50,7 +50,7 @@ impl Kind {
     }
 
     /// The kinds that an `APIResourceList` names whose objects can be listed.
-    pub(crate) fn listable(list: &Value) -> Vec<Self> {
+    pub(super) fn listable(list: &Value) -> Vec<Self> {
         let api_version = list["groupVersion"].as_str().unwrap_or_default();
         let resources = list["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
         let can_list = |resource: &&Value| {
@@ -68,7 +68,7 @@ impl Kind {
     }
 
     /// The path of what is in `namespace`, or of everything.
-    pub(crate) fn path(&self, namespace: &str) -> String {
+    pub(super) fn path(&self, namespace: &str) -> String {
         let root = root(&self.api_version);
         if self.namespaced && !namespace.is_empty() {
             format!("{root}/namespaces/{}/{}", segment(namespace), self.plural)
@@ -94,7 +94,7 @@ pub(super) fn segment(name: &str) -> String {
 }
 
 /// The path that an API version is served below.
-pub(crate) fn root(api_version: &str) -> String {
+pub(super) fn root(api_version: &str) -> String {
     let root = if api_version.contains('/') { "apis" } else { "api" };
     format!("/{root}/{api_version}")
 }

@@ -27,9 +27,9 @@ pub(crate) struct Right {
     /// `deployments`, `pods/log`.
     pub(crate) resource: String,
     /// Where; everywhere if that is empty.
-    pub(crate) namespace: String,
+    namespace: String,
     /// Which one; all if that is empty.
-    pub(crate) name: String,
+    name: String,
 }
 
 impl Right {

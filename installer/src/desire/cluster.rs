@@ -21,6 +21,7 @@ pub(super) use slug_app::desire_slug_app;
 use super::naming::AtSite;
 use super::{Desire, Facts};
 use crate::Error;
+use crate::cluster::Target;
 use crate::export::find_image;
 use crate::site::SiteFile;
 
@@ -55,11 +56,8 @@ pub(super) fn needs_ingress(site: &SiteFile) -> bool {
 
 /// The cluster that a site names, as a plan has it.
 pub(super) fn target(site: &SiteFile) -> ClusterTarget {
-    let cluster = site.site.cluster.clone().unwrap_or_default();
-    ClusterTarget {
-        kubeconfig: cluster.kubeconfig.map(|path| site.absolute(&path)),
-        context: cluster.context,
-    }
+    let Target { kubeconfig, context } = Target::of(site);
+    ClusterTarget { kubeconfig, context }
 }
 
 /// What an image of the bundle is called at the site, and the resource that it is there.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::source::LABEL;
-use crate::cluster::{Cluster, Kind};
+use crate::cluster::{Cluster, Kind, SYSTEM};
 use crate::context::Context;
 use crate::dns::{self, Kind as Record};
 
@@ -33,7 +33,7 @@ enum Said {
 
 /// Asks until all servers that can be reached answer for all names. Those that cannot are told.
 pub(super) async fn prove(context: &Context, cluster: &Cluster, names: &ClusterNames) -> Result<(), Failed> {
-    let namespace = names.config_map.as_ref().map_or("kube-system", |name| name.namespace());
+    let namespace = names.config_map.as_ref().map_or(SYSTEM, |name| name.namespace());
     let servers = servers(cluster, namespace).await?;
     if servers.is_empty() {
         context.events.warn("not proven that the cluster's DNS answers: it has no server that is ready");

@@ -5,14 +5,12 @@ use ferry_model::report::Failed;
 use ferry_model::site::{ObjectName, PatchedKind, WorkloadKind};
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Kind, Place};
+use crate::cluster::{Cluster, Kind, Place, SYSTEM};
 use crate::corefile::Corefile;
 use crate::workloads::{self, Read, api_kind};
 
 /// The key of the ConfigMap.
 pub(super) const COREFILE: &str = "Corefile";
-/// Where a cluster's DNS lives.
-const NAMESPACE: &str = "kube-system";
 /// What its pods and its Service are labelled, everywhere.
 pub(super) const LABEL: &str = "k8s-app=kube-dns";
 /// What its ConfigMap is called by kubeadm, k3s and most others, and by RKE2.
@@ -91,7 +89,7 @@ pub(super) async fn sources(cluster: &Cluster, given: Option<&ObjectName>) -> Re
     };
     refuse_imported(cluster, &main).await?;
     let mut all = vec![main];
-    if let Some(object) = get(cluster, NAMESPACE, OF_NODES).await?
+    if let Some(object) = get(cluster, SYSTEM, OF_NODES).await?
         && object.place != all[0].place
         && answers_itself(cluster, &object).await?
     {
@@ -132,7 +130,7 @@ async fn get(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<So
 async fn find(cluster: &Cluster) -> Result<Option<Source>, Failed> {
     let mut names: Vec<String> = Vec::new();
     for kind in [WorkloadKind::Deployment, WorkloadKind::DaemonSet] {
-        for workload in cluster.list(&api_kind(kind), NAMESPACE, LABEL).await? {
+        for workload in cluster.list(&api_kind(kind), SYSTEM, LABEL).await? {
             let volumes = workload.pointer("/spec/template/spec/volumes").and_then(Value::as_array).cloned();
             let mounted =
                 |volume: &Value| volume.pointer("/configMap/name").and_then(Value::as_str).map(str::to_owned);
@@ -141,7 +139,7 @@ async fn find(cluster: &Cluster) -> Result<Option<Source>, Failed> {
     }
     names.extend(USUAL.map(str::to_owned));
     for name in names.iter().filter(|name| *name != OF_NODES) {
-        let found = get(cluster, NAMESPACE, name).await?;
+        let found = get(cluster, SYSTEM, name).await?;
         if let Some(found) = found.filter(|found| found.object["data"][COREFILE].is_string()) {
             return Ok(Some(found));
         }
@@ -160,7 +158,7 @@ async fn answers_itself(cluster: &Cluster, nodes: &Source) -> Result<bool, Faile
         return Ok(false);
     }
     let kind = Kind::known("v1", "Service").expect("services are a known kind");
-    let services = cluster.list(&kind, NAMESPACE, LABEL).await?;
+    let services = cluster.list(&kind, SYSTEM, LABEL).await?;
     let is_ours = |target: &String| {
         services
             .iter()
