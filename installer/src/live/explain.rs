@@ -117,12 +117,13 @@ impl Explainer<'_> {
                 let at_site = self.names.at_site(&target);
                 let asked_by = reference(target.tag.as_deref(), target.digest);
                 let presence = self.names.presence(self.context, &target.repository, &asked_by).await;
-                let mut fix = Vec::new();
-                if presence == Presence::Missing {
-                    fix.push(self.push());
-                }
                 if self.names.is_mirrored(registry) {
                     return self.mirrored(group, registry, &at_site, &presence);
+                }
+                let (mut fix, mut pushed) = (Vec::new(), "");
+                if presence == Presence::Missing {
+                    fix.push(self.push());
+                    pushed = ", which is not pushed yet";
                 }
                 fix.push(format!(
                     "{} --bundle {} --apply",
@@ -130,7 +131,6 @@ impl Explainer<'_> {
                     self.names.bundle()
                 ));
                 fix.push(format!("or, without touching workloads: {}", self.mirror(registry)));
-                let pushed = if presence == Presence::Missing { ", which is not pushed yet" } else { "" };
                 Explanation { why: format!("{still}; the site has it as {at_site}{pushed}"), fix }
             }
             Some(Match::OtherTags(tags)) if !tags.is_empty() => Explanation {

@@ -138,7 +138,7 @@ impl Names {
 }
 
 /// An image's name, with its defaults.
-pub(super) fn name(image: &str) -> Option<Name> {
+fn name(image: &str) -> Option<Name> {
     let reference: ferry_model::ImageReference = image.parse().ok()?;
     let digest = reference.digest().map(|digest| digest.to_string());
     Name::new(Some(reference.registry()), reference.repository(), reference.tag(), digest.as_deref())
@@ -154,7 +154,7 @@ fn own_mirrors(configure: &Configure) -> Vec<String> {
 }
 
 /// The lines of the site file with which nodes pull what is named after these registries from the site's own.
-pub(crate) fn mirror_lines(configure: Option<&Configure>, registries: &[String]) -> Vec<String> {
+pub(super) fn mirror_lines(configure: Option<&Configure>, registries: &[String]) -> Vec<String> {
     let mut mirrors = configure.map_or_else(Vec::new, own_mirrors);
     for registry in registries {
         if !mirrors.contains(registry) {

@@ -165,6 +165,8 @@ struct Find {
     value: String,
     /// The bytes of the value that do.
     span: Option<Range<usize>>,
+    /// The registry that it points to.
+    registry: String,
     target: Option<AtSite>,
 }
 
@@ -222,15 +224,14 @@ async fn judge(object: &Value, names: &Names, hints: &mut Hints<'_>) -> Vec<Find
     };
     let mut finds = Vec::new();
     for named in named(object, &place.kind) {
-        let Some((at_site, target, becomes, why)) = look_up(&named, names) else { continue };
-        let registry = super::names::name(&named.image).map(|name| name.registry).unwrap_or_default();
+        let Some(LookedUp { registry, target, becomes, why }) = look_up(&named, names) else { continue };
         let mut told = LiveReference {
             kind: place.kind.clone(),
             namespace: place.namespace.clone(),
             name: place.name.clone(),
             path: named.path.clone(),
             image: named.image.clone(),
-            at_site,
+            at_site: target.as_ref().map(|target| names.at_site(target)),
             becomes,
             why,
             owner: owner.clone(),
@@ -248,31 +249,39 @@ async fn judge(object: &Value, names: &Names, hints: &mut Hints<'_>) -> Vec<Find
             }
         }
         let Named { value, span, .. } = named;
-        finds.push(Find { told, api_version: place.api_version.clone(), value, span, target });
+        finds.push(Find { told, api_version: place.api_version.clone(), value, span, registry, target });
     }
     finds
 }
 
-type LookedUp = (Option<String>, Option<AtSite>, Becomes, Option<String>);
+/// A name that points outside.
+struct LookedUp {
+    registry: String,
+    /// What the bundle has under it.
+    target: Option<AtSite>,
+    becomes: Becomes,
+    why: Option<String>,
+}
 
 /// What the bundle says of it. `None` if it points to one of the site's registries, or is no image.
 fn look_up(named: &Named, names: &Names) -> Option<LookedUp> {
     let Whose::Outside(name) = names.whose(&named.image) else { return None };
     let is_sure = named.how == How::Image;
-    let lacks = |why: String| Some((None, None, Becomes::NotInBundle, Some(why)));
-    match names.find(&name)? {
+    let why = match names.find(&name)? {
         Match::Held(target) if named.span.is_some() => {
-            Some((Some(names.at_site(&target)), Some(target), Becomes::Changeable, None))
+            let (registry, target) = (name.registry, Some(target));
+            return Some(LookedUp { registry, target, becomes: Becomes::Changeable, why: None });
         }
-        Match::OtherTags(tags) => lacks(format!("the bundle has other tags of it: {}", tags.join(", "))),
-        Match::OtherDigest(digest) => lacks(format!("the bundle has the tag with another digest: {digest}")),
+        Match::OtherTags(tags) => format!("the bundle has other tags of it: {}", tags.join(", ")),
+        Match::OtherDigest(digest) => format!("the bundle has the tag with another digest: {digest}"),
         Match::NotPushed(_) => {
-            lacks("the digest is that of one platform, which the site's registry does not get".into())
+            "the digest is that of one platform, which the site's registry does not get".to_owned()
         }
         // What else looks like an image may be anything.
-        _ if is_sure => lacks("the bundle does not have it".into()),
-        _ => None,
-    }
+        _ if is_sure => "the bundle does not have it".to_owned(),
+        _ => return None,
+    };
+    Some(LookedUp { registry: name.registry, target: None, becomes: Becomes::NotInBundle, why: Some(why) })
 }
 
 /// Why the API does not let it be changed, if it does not.
@@ -323,12 +332,7 @@ fn mirrors(context: &Context, finds: &[Find]) -> Vec<String> {
     let stays = |find: &&Find| {
         matches!(find.told.becomes, Becomes::LeftToOwner | Becomes::Immutable) && !find.told.mirrored
     };
-    let registries: BTreeSet<String> = finds
-        .iter()
-        .filter(stays)
-        .filter_map(|find| super::names::name(&find.told.image))
-        .map(|name| name.registry)
-        .collect();
+    let registries: BTreeSet<String> = finds.iter().filter(stays).map(|find| find.registry.clone()).collect();
     if registries.is_empty() {
         return Vec::new();
     }
