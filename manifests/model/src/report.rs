@@ -194,6 +194,8 @@ pub enum Signer {
         /// What the signer wrote beside it.
         comment: String,
     },
+    /// What was known of the bundle when the run began is no longer on record: neither this nor its size and contents are known.
+    Unknown,
 }
 
 /// All of a run.

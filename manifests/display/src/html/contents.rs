@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use ferry_model::report::{Content, Report};
+use ferry_model::report::{Content, Report, Signer};
 use ferry_model::size::ByteSize;
 
 use super::markup::Markup;
@@ -26,6 +26,9 @@ pub(super) struct Group<'a> {
 
 pub(super) fn write(page: &mut Markup, report: &Report) {
     section(page, "contents", &words::CONTENTS, |page| {
+        if report.signer == Signer::Unknown {
+            return page.say("p", &words::NOT_KNOWN);
+        }
         if report.contents.is_empty() {
             return page.say("p", &words::NOTHING_INSIDE);
         }

@@ -101,6 +101,7 @@ fn write_verdict(page: &mut Markup, report: &Report) {
             ("#checks", blocked, sentence::not_passed(blocked)),
             ("#facts", report.missing.len(), sentence::incomplete(report.missing.len())),
             ("#facts", usize::from(report.signer == Signer::Unsigned), words::UNSIGNED),
+            ("#facts", usize::from(report.signer == Signer::Unknown), words::NOT_KNOWN),
             ("#by-hand", report.waiting.len(), sentence::waiting(report.waiting.len())),
             ("#by-hand", report.by_hand.len(), sentence::left_by_hand(report.by_hand.len())),
         ];
@@ -155,13 +156,19 @@ fn write_facts(page: &mut Markup, report: &Report) {
         page.element("tbody", |page| {
             fact(page, &words::BUNDLE, |page| {
                 page.element("b", |page| page.text(&format!("{} {}", identity.bundle, identity.version)));
+                if report.signer == Signer::Unknown {
+                    return;
+                }
                 page.text(" · ");
                 let size = ByteSize(report.bundle_size).to_string();
                 page.words(&sentence::bundle_file(report.contents.len(), &size));
             });
             fact(page, &words::CATALOG, |page| page.code(&identity.catalog.to_string()));
             fact(page, &words::SIGNATURE, |page| write_signer(page, &report.signer));
-            fact(page, &words::COMPLETENESS, |page| write_missing(page, &report.missing));
+            fact(page, &words::COMPLETENESS, |page| match report.signer {
+                Signer::Unknown => page.words(&words::NOT_KNOWN),
+                _ => write_missing(page, &report.missing),
+            });
             fact(page, &words::SITE, |page| page.element("b", |page| page.text(identity.site.as_str())));
             fact(page, &words::SITE_FILE, |page| page.code(&identity.site_file.to_string()));
             fact(page, &words::RUN, |page| page.code(&report.run));
@@ -184,6 +191,7 @@ fn fact(page: &mut Markup, name: &Words, value: impl FnOnce(&mut Markup)) {
 
 fn write_signer(page: &mut Markup, signer: &Signer) {
     let (words, key, comment) = match signer {
+        Signer::Unknown => (&words::NOT_KNOWN, None, None),
         Signer::Unsigned => (&words::UNSIGNED, None, None),
         Signer::Unchecked { key } => (&words::UNCHECKED, Some(key), None),
         Signer::Verified { key, comment } => (&words::VERIFIED, Some(key), Some(comment)),

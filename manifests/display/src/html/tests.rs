@@ -357,6 +357,26 @@ fn a_site_of_which_a_part_waits_is_not_finished() {
 }
 
 #[test]
+fn what_is_not_on_record_is_not_known_rather_than_missing() {
+    let mut report = sample::report();
+    report.contents.clear();
+    report.missing.clear();
+    (report.signer, report.bundle_size) = (Signer::Unknown, 0);
+    let html = report_html(&report);
+    let nodes = read(&html);
+    for (hidden, said, claims) in [
+        ("zh-CN", "Not known", ["Not signed", "Nothing is missing", "bundle is empty", "0 B"]),
+        ("en", "不详", ["未签名", "内容完整", "没有内容", "0 B"]),
+    ] {
+        let text = text_in(&nodes, hidden);
+        assert_eq!(text.matches(said).count(), 4, "warned of, signature, completeness, contents: {text}");
+        for claim in claims {
+            assert!(!text.contains(claim), "{claim}");
+        }
+    }
+}
+
+#[test]
 fn an_empty_report_is_whole_too() {
     let mut report = sample::report();
     report.contents.clear();

@@ -56,6 +56,8 @@ words! {
         "未签名。没有签名者为该离线包背书，仅能凭清单摘要确认其身份。";
     UNCHECKED = "Signed, but the signature was not checked.", "已签名，但未校验签名。";
     VERIFIED = "Signed; the signature was checked and is valid.", "已签名，签名校验通过。";
+    NOT_KNOWN = "Not known: what was noted of the bundle when the run began is no longer on record.",
+        "不详：执行开始时对该离线包的记录已不存在。";
     KEY = "Key", "密钥";
     COMMENT = "Signed comment", "签名注释";
     COMPLETE = "Nothing is missing.", "内容完整，无缺失。";
