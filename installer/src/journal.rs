@@ -86,7 +86,8 @@ impl RunFolder {
         let journal = run.journal()?;
         let (identity, plan) = (plan.identity.clone(), Digest::of(&text));
         journal.append([JournalEvent::Began { format_version: PLAN_VERSION, identity, plan }])?;
-        sync_folder(&run.path)?;
+        // The folders that lead to it may be as new as the run, up to the one that the site file is in.
+        run.path.ancestors().take(4).try_for_each(sync_folder)?;
         Ok((run, journal))
     }
 
@@ -195,9 +196,7 @@ pub fn read_plan(path: &Path, text: &[u8]) -> Result<Plan, Error> {
 }
 
 fn sync_folder(path: &Path) -> Result<(), Error> {
-    let sync = |path: &Path| fs::File::open(path).and_then(|folder| folder.sync_all());
-    sync(path).map_err(Error::io("syncing", path))?;
-    path.parent().map_or(Ok(()), |parent| sync(parent).map_err(Error::io("syncing", parent)))
+    fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(Error::io("syncing", path))
 }
 
 /// A line that a killed process left unfinished is cut off, so that the next one begins on a line of its own.
