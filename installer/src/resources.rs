@@ -99,6 +99,17 @@ pub(crate) trait Manage {
     /// What it is now. Trouble is [`State::Unknown`].
     async fn observe(&self, context: &Context) -> State;
 
+    /// The same for who takes it back, as far as it can be seen without today's passwords.
+    async fn observe_to_undo(&self, context: &Context) -> State {
+        self.observe(context).await
+    }
+
+    /// Of what was seen of it, what tells whose work it is. What changes without anybody's doing is left out: whether it runs, how
+    /// near its end it is, whether today's password is in it.
+    fn owned(&self, seen: &State) -> State {
+        seen.clone()
+    }
+
     /// Keeps the bytes that undoing will need, and says what they are called.
     async fn keep(&self, _context: &Context, _kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
         Ok(BTreeMap::new())
@@ -125,6 +136,15 @@ pub(crate) trait Manage {
 /// What cannot be looked at.
 fn unknown(failed: Failed) -> State {
     State::Unknown { reason: failed.message }
+}
+
+/// What was seen, without these properties.
+fn without(seen: &State, names: &[&str]) -> State {
+    let mut seen = seen.clone();
+    if let State::Present { properties, .. } = &mut seen {
+        properties.retain(|name, _| !names.contains(&name.as_str()));
+    }
+    seen
 }
 
 /// What the run that is being undone has made, for resources whose content others may have added to.
@@ -235,6 +255,14 @@ impl Manage for Desired {
 
     async fn observe(&self, context: &Context) -> State {
         each_kind!(self, thing => thing.observe(context).await)
+    }
+
+    async fn observe_to_undo(&self, context: &Context) -> State {
+        each_kind!(self, thing => thing.observe_to_undo(context).await)
+    }
+
+    fn owned(&self, seen: &State) -> State {
+        each_kind!(self, thing => thing.owned(seen))
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

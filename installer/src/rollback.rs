@@ -229,14 +229,14 @@ impl Undoing<'_> {
         if let (true, Some(reason)) = (is_image(step), &self.shut) {
             return Some(Ended::NotTried(reason.clone()));
         }
-        let now = desired.observe(self.context).await;
+        let now = desired.observe_to_undo(self.context).await;
         if let State::Unknown { reason } = now {
             return Some(Ended::NotTried(format!("{id} cannot be looked at: {reason}")));
         }
         if is_ours(step, begun, before, &now) {
             return None;
         }
-        if begun.after.is_some() && is_same(&now, &before.state) {
+        if begun.after.is_some() && is_still(step, &now, &before.state) {
             // The image itself is back; what was changed beside it may not be.
             let has_more = is_image(step) && !before.kept.is_empty();
             return (!has_more).then_some(Ended::Undone(Undone::Restored));
@@ -287,12 +287,18 @@ fn is_ours(step: &Step, begun: &StepProgress, before: &Before, now: &State) -> b
         return true;
     }
     if let Some(after) = &begun.after {
-        return is_same(now, after);
+        return is_still(step, now, after);
     }
     // Begun, and perhaps cut off. What is written whole or not at all is as before or as wanted; all else may be half made.
     let is_whole =
         matches!(step.resource.desired, Desired::File(_) | Desired::Htpasswd(_) | Desired::Image(_));
-    !is_whole || is_same(now, &before.state) || now.meets(&step.resource.desired.wanted())
+    !is_whole || is_still(step, now, &before.state) || now.meets(&step.resource.desired.wanted())
+}
+
+/// Whether nobody has changed what was seen then.
+fn is_still(step: &Step, now: &State, then: &State) -> bool {
+    let desired = &step.resource.desired;
+    is_same(&desired.owned(now), &desired.owned(then))
 }
 
 fn changed_since(step: &Step, now: &State, after: Option<&State>, before: &Before, kept: &Kept) -> String {

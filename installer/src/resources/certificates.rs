@@ -13,7 +13,7 @@ use ferry_model::plan::{Action, Certificates, State};
 use ferry_model::report::Failed;
 
 use super::file::{foreign_owner, kept_attributes, local, mode_text, parse_owner, write_file_as};
-use super::{Kept, Manage, Mine, Undone};
+use super::{Kept, Manage, Mine, Undone, without};
 use crate::context::Context;
 use crate::replace::{self, Attributes, Guise};
 use crate::serve::tls;
@@ -64,6 +64,10 @@ impl Manage for Certificates {
             }
             Err(error) => State::Unknown { reason: Failed::new(&error).message },
         }
+    }
+
+    fn owned(&self, seen: &State) -> State {
+        without(seen, &["valid"])
     }
 
     async fn keep(&self, _context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

@@ -9,7 +9,7 @@ use ferry_model::plan::{Action, Htpasswd, State};
 use ferry_model::report::Failed;
 
 use super::file::{keep_file, local, observe_file, restore_file, write_file};
-use super::{Kept, Manage, Mine, Undone, unknown};
+use super::{Kept, Manage, Mine, Undone, unknown, without};
 use crate::context::Context;
 use crate::htpasswd;
 
@@ -59,6 +59,18 @@ impl Manage for Htpasswd {
         properties.insert("user".into(), self.login.user.clone());
         properties.insert("password".into(), found.into());
         State::present(properties)
+    }
+
+    async fn observe_to_undo(&self, context: &Context) -> State {
+        match self.observe(context).await {
+            // The password may be nowhere by now. Whether the file is what the run left, its digest tells.
+            State::Unknown { .. } => observe_file(&self.path, false),
+            seen => seen,
+        }
+    }
+
+    fn owned(&self, seen: &State) -> State {
+        without(seen, &["user", "password"])
     }
 
     async fn keep(&self, _context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

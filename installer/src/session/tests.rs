@@ -1,5 +1,7 @@
 //! The engine over real files: cut off at every line of the journal, gone on with, taken back.
 
+mod owned;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -323,12 +325,15 @@ async fn what_cannot_be_looked_at_is_not_taken_back_blindly_and_can_be_later() {
     let ground = Ground::new();
     let before = ground.picture(true);
     ground.apply(None).await.unwrap();
-    // Without the password nobody can tell whether the file is still the run's.
-    fs::rename(ground.path("password"), ground.path("elsewhere")).unwrap();
+    // What is no file may be anybody's.
+    let file = ground.path("etc/ferry/htpasswd");
+    fs::rename(&file, ground.path("elsewhere")).unwrap();
+    fs::create_dir(&file).unwrap();
     ground.take_back(None).await.unwrap();
-    assert!(ground.path("etc/ferry/htpasswd").exists());
+    assert!(file.exists());
     assert_eq!(ground.run().unwrap().progress().unwrap().undo, Undo::Begun, "it is not over");
-    fs::rename(ground.path("elsewhere"), ground.path("password")).unwrap();
+    fs::remove_dir(&file).unwrap();
+    fs::rename(ground.path("elsewhere"), &file).unwrap();
     ground.take_back(None).await.unwrap();
     assert_eq!(ground.picture(true), before);
     assert_eq!(ground.run().unwrap().progress().unwrap().undo, Undo::Ended);
