@@ -290,3 +290,44 @@ fn runs_are_taken_back_from_the_last_one() -> Result<()> {
     installer(workspace, &["rollback", "1"]).fail_with(2)?.says("run 0002 stands on run 0001")?;
     Ok(())
 }
+
+/// As if the process had been killed before it noted that anything was done.
+fn forget_what_was_done(workspace: &Workspace) -> Result<()> {
+    let path = workspace.path("site.ferry/runs/0001/journal.jsonl");
+    let text = fs::read_to_string(&path)?;
+    let lines = text.lines().map(|line| Ok((line, serde_json::from_str::<Value>(line)?)));
+    let lines = lines.collect::<Result<Vec<_>>>()?;
+    let is_kept = |entry: &Value| !["done", "ended"].iter().any(|is| entry["event"]["is"] == *is);
+    let kept: String =
+        lines.iter().filter(|(_, entry)| is_kept(entry)).map(|(line, _)| format!("{line}\n")).collect();
+    ensure!(kept.len() < text.len() && kept.contains("started"), "{text}");
+    Ok(fs::write(path, kept)?)
+}
+
+#[test]
+fn a_tag_that_somebody_took_while_the_run_was_cut_off_is_given_back() -> Result<()> {
+    let sample = Sample::built(Corpus::small(311, 20_000))?;
+    let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
+    plain(workspace, &registry.host())?;
+    installer(workspace, &["apply", "bundle"]).succeed()?;
+    let right = registry.content();
+    forget_what_was_done(workspace)?;
+    installer(workspace, &["apply", "bundle"]).succeed()?;
+    ensure!(!workspace.path("site.ferry/runs/0002").exists(), "what it left itself is gone on with");
+    ensure!(registry.content() == right, "another end");
+
+    forget_what_was_done(workspace)?;
+    let (theirs, ours) = (&sample.corpus.images[0], &sample.corpus.images[1]);
+    let tag = || registry.tag(&ours.repository, &ours.tag);
+    registry.load(&theirs.named(&ours.repository, &ours.tag));
+    ensure!(tag() == Some(theirs.root));
+    let again = installer(workspace, &["apply", "bundle"]).succeed()?;
+    again.says("run 0001 was cut off and is not gone on with")?.says(&ours.name())?;
+    ensure!(tag() == Some(ours.root));
+    installer(workspace, &["rollback"]).succeed()?;
+    ensure!(tag() == Some(theirs.root), "the operator's tag is lost");
+    // The first run has never seen it, and leaves it.
+    installer(workspace, &["rollback"]).fail_with(1)?.prints("was changed by somebody else")?;
+    ensure!(tag() == Some(theirs.root), "the operator's tag is lost");
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The engine over real files: cut off at every line of the journal, gone on with, taken back.
 
+mod doubt;
 mod owned;
 
 use std::collections::BTreeMap;
