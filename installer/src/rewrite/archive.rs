@@ -10,11 +10,11 @@ use ferry_references::format_of;
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder, GzHeader};
 
-use super::Outcome;
 use super::chart::Chart;
 use super::judge::Judge;
 use super::known::Known;
-use super::remark::{Kind, Said, Spot};
+use super::outcome::Outcome;
+use super::remark::{Kind, Said};
 use super::text::rewrite;
 
 /// The largest archive, unpacked.
@@ -25,6 +25,12 @@ const MAX_DEPTH: usize = 4;
 /// Whether a file may be a chart's archive, by its name.
 pub(super) fn is_archive(name: &str) -> bool {
     name.ends_with(".tgz") || name.ends_with(".tar.gz")
+}
+
+/// That an archive has more than `limit` bytes.
+pub(super) fn too_large(limit: u64) -> io::Error {
+    let message = format!("an archive of more than {} MiB is not looked at", limit >> 20);
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
 /// The chart with its references rewritten; none where nothing changes, or where it is no chart.
@@ -39,8 +45,7 @@ pub(super) fn rewrite_archive(
     let mut tar = Vec::new();
     decoder.by_ref().take(MAX_UNPACKED + 1).read_to_end(&mut tar)?;
     if tar.len() as u64 > MAX_UNPACKED {
-        let message = format!("an archive of more than {} MiB is not looked at", MAX_UNPACKED >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        return Err(too_large(MAX_UNPACKED));
     }
     let members = members(&tar)?;
     let charts = charts(&tar, &members);
@@ -88,8 +93,8 @@ fn rewrite_member(
         return Ok(None);
     };
     if member.has_size_elsewhere {
-        let said = Said::problem(Kind::Unread, "its size is not in its header, so it stays as it is");
-        outcome.remarks.push(said.at(Spot::file(path), None, String::new()));
+        let message = "its size is not in its header, so it stays as it is";
+        outcome.say(path, Said::problem(Kind::Unread, message));
         return Ok(None);
     }
     outcome.texts += 1;
