@@ -80,10 +80,7 @@ fn contents_of_catalog(catalog: &Catalog) -> Contents {
         .files
         .iter()
         .map(|file| (format!("{} {}{}", file.kind, place(file.repository.as_ref()), file.path), file.digest));
-    Contents {
-        entries: images.chain(charts).chain(files).collect(),
-        blobs: catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect(),
-    }
+    Contents { entries: images.chain(charts).chain(files).collect(), blobs: catalog.blob_sizes() }
 }
 
 fn place(repository: Option<&String>) -> String {

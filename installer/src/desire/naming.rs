@@ -76,7 +76,7 @@ impl Naming<'_> {
     pub fn images(&self, catalog: &Catalog) -> Result<Vec<Image>, Error> {
         self.check_names(catalog)?;
         let mut images: BTreeMap<String, Image> = BTreeMap::new();
-        let sizes: BTreeMap<_, _> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+        let sizes = catalog.blob_sizes();
         let sources = Self::sources(catalog);
         for (item, source) in items(catalog, |entry| self.name(entry)).into_iter().zip(sources) {
             if item.kind == ItemKind::Chart && !self.charts.push {

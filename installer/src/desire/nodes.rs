@@ -252,7 +252,7 @@ fn blueking_names(site: &SiteFile) -> Vec<Host> {
 
 /// The smallest image that nodes like this machine can run.
 fn smallest<'a>(catalog: &'a Catalog, facts: &Facts) -> Option<&'a Image> {
-    let sizes: BTreeMap<_, u64> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+    let sizes = catalog.blob_sizes();
     let size = |image: &Image| {
         let manifest = crate::export::choose(image, Some(&facts.platform)).ok()?;
         Some(manifest.blobs.iter().filter_map(|blob| sizes.get(blob)).sum::<u64>())

@@ -2,7 +2,6 @@
 
 mod text;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ferry_model::catalog::{Catalog, Image};
@@ -96,7 +95,7 @@ fn unreached(node: String, failed: &Failed) -> NodeChecks {
 
 /// What the largest image of the bundle takes on a node.
 pub fn room(catalog: &Catalog) -> u64 {
-    let sizes: BTreeMap<_, u64> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+    let sizes = catalog.blob_sizes();
     let manifests = catalog.images.iter().flat_map(Image::all_manifests);
     let size = |blobs: &[ferry_model::Digest]| blobs.iter().filter_map(|blob| sizes.get(blob)).sum::<u64>();
     manifests.map(|manifest| size(&manifest.blobs)).max().unwrap_or(0).saturating_mul(UNPACKED)

@@ -4,6 +4,7 @@
 //! kept as they are and refused only with their name in the error. Its signature covers these bytes; everything
 //! else in a bundle is checked against it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -43,6 +44,11 @@ impl Catalog {
     /// Whether everything that the lock asked for is here.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
+    }
+
+    /// The bytes of each blob, by its digest.
+    pub fn blob_sizes(&self) -> BTreeMap<Digest, u64> {
+        self.blobs.iter().map(|blob| (blob.digest, blob.size)).collect()
     }
 }
 
