@@ -80,26 +80,27 @@ impl Inventory {
         depths
     }
 
-    /// What is said of a host: by itself, and by its groups, of which the deepest counts most.
-    fn variables(&self, host: &str, own: &Variables) -> Variables {
-        let all = self.group_names();
-        let mut of_groups: Vec<(usize, &String)> = all
-            .iter()
-            .filter(|(name, _)| {
-                let below = self.below(name);
-                below.keys().any(|group| {
-                    self.groups.get(group).is_some_and(|group| group.hosts.iter().any(|known| known == host))
-                })
-            })
-            .map(|(name, depth)| (*depth, name))
-            .collect();
-        of_groups.sort();
-        let mut variables: Variables =
-            self.groups.get("all").map(|group| group.variables.clone()).unwrap_or_default();
-        for (_, name) in of_groups.into_iter().filter(|(_, name)| *name != "all") {
-            if let Some(group) = self.groups.get(name) {
-                variables.extend(group.variables.clone());
-            }
+    /// The hosts of this group and of those below it.
+    fn hosts_below(&self, name: &str) -> BTreeSet<&str> {
+        let groups = self.below(name).into_keys().filter_map(|group| self.groups.get(&group));
+        groups.flat_map(|group| &group.hosts).map(String::as_str).collect()
+    }
+
+    /// The groups besides `all`, of which the deepest counts most and is the last, with their hosts.
+    fn ranked(&self) -> Vec<(&Group, BTreeSet<&str>)> {
+        let mut names: Vec<(usize, String)> =
+            self.group_names().into_iter().map(|(name, depth)| (depth, name)).collect();
+        names.sort();
+        let names = names.iter().map(|(_, name)| name.as_str()).filter(|name| *name != "all");
+        names.filter_map(|name| Some((self.groups.get(name)?, self.hosts_below(name)))).collect()
+    }
+
+    /// What is said of a host: of all, by its groups in their order, and by itself.
+    fn variables(&self, ranked: &[(&Group, BTreeSet<&str>)], host: &str, own: &Variables) -> Variables {
+        let of_groups = ranked.iter().filter(|(_, hosts)| hosts.contains(host)).map(|(group, _)| *group);
+        let mut variables = Variables::new();
+        for group in self.groups.get("all").into_iter().chain(of_groups) {
+            variables.extend(group.variables.clone());
         }
         variables.extend(own.clone());
         variables
@@ -125,16 +126,14 @@ impl Inventory {
                 let known: Vec<&str> = self.groups.keys().map(String::as_str).collect();
                 return Err(format!("it has no group `{name}`; it has: {}", known.join(", ")));
             }
-            for group in self.below(name).keys() {
-                meant
-                    .extend(self.groups.get(group).into_iter().flat_map(|group| group.hosts.iter().cloned()));
-            }
+            meant.extend(self.hosts_below(name));
         }
-        let is_meant = |name: &String| {
+        let is_meant = |name: &str| {
             groups.is_empty() || groups.iter().any(|group| group == "all") || meant.contains(name)
         };
+        let ranked = self.ranked();
         let hosts = self.hosts.iter().filter(|(name, _)| is_meant(name));
-        hosts.map(|(name, own)| member(name, &self.variables(name, own), folder)).collect()
+        hosts.map(|(name, own)| member(name, &self.variables(&ranked, name, own), folder)).collect()
     }
 }
 
