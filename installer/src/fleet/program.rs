@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use ferry_model::Digest;
+use ferry_model::digest::Hasher;
 use ferry_model::failure::Class;
 use ferry_model::host::Host;
 use ferry_model::report::Failed;
@@ -19,6 +20,9 @@ const DAMAGED: i32 = 91;
 const DOES_NOT_RUN: i32 = 92;
 /// What a script ends with where there is no copy.
 const MISSING: i32 = 93;
+
+/// How much of it is read at once.
+const PIECE: usize = 64 << 10;
 
 /// This very program.
 #[derive(Debug)]
@@ -134,9 +138,13 @@ impl OwnProgram {
 
 fn digest_of(path: &Path) -> io::Result<(Digest, u64)> {
     let mut file = std::fs::File::open(path)?;
-    let mut text = Vec::new();
-    file.read_to_end(&mut text)?;
-    Ok((Digest::of(&text), text.len() as u64))
+    let (mut hasher, mut size) = (Hasher::default(), 0);
+    let mut piece = vec![0; PIECE];
+    while let count @ 1.. = file.read(&mut piece)? {
+        hasher.update(&piece[..count]);
+        size += count as u64;
+    }
+    Ok((hasher.finish(), size))
 }
 
 #[cfg(test)]

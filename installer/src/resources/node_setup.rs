@@ -154,7 +154,8 @@ impl OnNode for NodeSetup {
 
     async fn look(&self, context: &Context) -> Result<State, Failed> {
         let (desired, missing) = self.complete(context);
-        let report = match context.fleet.take(&self.node, digest(&desired)) {
+        let digest = digest(&desired);
+        let report = match context.fleet.take(&self.node, digest) {
             Some(said) => said,
             None => self.ask(context, Work::Look, &desired).await?,
         };
@@ -166,12 +167,12 @@ impl OnNode for NodeSetup {
         // Without a bundle nothing is brought about, only compared and taken back: whether a registry answers right now is no part of
         // it.
         let is_to_be_proven = seen.is_right() && context.bundle.is_some();
-        if is_to_be_proven && !context.fleet.is_proven(&self.node, digest(&desired)) {
+        if is_to_be_proven && !context.fleet.is_proven(&self.node, digest) {
             let report = self.ask(context, Work::Check, &desired).await?;
             if let Err(failed) = told::refuse_unproven(&self.node, &report) {
                 seen.is_unproven(&failed);
             } else {
-                context.fleet.note_proven(&self.node, digest(&desired), true);
+                context.fleet.note_proven(&self.node, digest, true);
             }
         }
         Ok(seen.state())
