@@ -24,7 +24,7 @@ mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ferry_model::failure::Class;
@@ -36,6 +36,8 @@ use serde::Serialize;
 
 pub use members::{Listed, Member, members};
 
+pub(crate) use command::last_line;
+pub(crate) use failure::{NO_CONNECTION, not_connected};
 pub(crate) use pods::manifests;
 pub(crate) use transport::Means;
 
@@ -162,7 +164,7 @@ impl Fleet {
             return start(&OwnProgram::start_script(program.path(), work.arguments())).await;
         }
         let script = OwnProgram::start_script(&program.remote_path(), work.arguments());
-        if self.lock(&self.ready).contains(target.reach) {
+        if lock(&self.ready).contains(target.reach) {
             return start(&script).await;
         }
         transport.prove(target.limit.min(LOOK)).await?;
@@ -179,7 +181,7 @@ impl Fleet {
         }
         // One that could not be reached says nothing.
         if !answer.output.is_empty() {
-            self.lock(&self.ready).insert(target.reach.clone());
+            lock(&self.ready).insert(target.reach.clone());
         }
         Ok(answer)
     }
@@ -196,12 +198,12 @@ impl Fleet {
 
     /// Whether this was proven of the node in this run.
     pub(crate) fn is_proven(&self, node: &Host, what: ferry_model::Digest) -> bool {
-        self.lock(&self.proven).contains(&(node.clone(), what))
+        lock(&self.proven).contains(&(node.clone(), what))
     }
 
     /// Notes that this was proven of the node, or no longer is.
     pub(crate) fn note_proven(&self, node: &Host, what: ferry_model::Digest, is_so: bool) {
-        let mut proven = self.lock(&self.proven);
+        let mut proven = lock(&self.proven);
         if is_so {
             proven.insert((node.clone(), what));
         } else {
@@ -211,16 +213,16 @@ impl Fleet {
 
     /// Leaves what a node has just said of this for the next look, which follows at once.
     pub(crate) fn leave(&self, node: &Host, what: ferry_model::Digest, said: NodeReport) {
-        self.lock(&self.said).insert((node.clone(), what), said);
+        lock(&self.said).insert((node.clone(), what), said);
     }
 
     /// What was left for this look, once.
     pub(crate) fn take(&self, node: &Host, what: ferry_model::Digest) -> Option<NodeReport> {
-        self.lock(&self.said).remove(&(node.clone(), what))
+        lock(&self.said).remove(&(node.clone(), what))
     }
+}
 
-    #[expect(clippy::unused_self, reason = "it reads as what it locks")]
-    fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> std::sync::MutexGuard<'a, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What is behind a mutex, also where somebody who held it panicked: none of it is ever half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

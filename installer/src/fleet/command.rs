@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ferry_model::failure::Class;
@@ -13,6 +13,8 @@ use ferry_model::report::Failed;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
+
+use super::lock;
 
 /// The most that a node may say. A report with the diffs of a dozen files has some kilobytes.
 pub(super) const MOST_OUTPUT: u64 = 8 << 20;
@@ -86,8 +88,7 @@ impl Job<'_> {
         if timeout(STRAGGLERS, complaints).await.is_err() {
             abort.abort();
         }
-        let errors =
-            String::from_utf8_lossy(&errors.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+        let errors = String::from_utf8_lossy(&lock(&errors)).into_owned();
         let Some((status, fed, output)) = ended else { return Err(too_slow(self.node, self.limit, &errors)) };
         let broken = |error: std::io::Error| {
             Failed::because(Class::Transient, format!("the connection to node {} broke: {error}", self.node))
@@ -163,7 +164,7 @@ async fn read(pipe: ChildStdout) -> std::io::Result<Option<Vec<u8>>> {
 async fn keep_tail(mut pipe: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = vec![0; 4096];
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&kept);
         kept.extend_from_slice(&buffer[..count]);
         let surplus = kept.len().saturating_sub(MOST_ERRORS);
         kept.drain(..surplus);
@@ -171,7 +172,7 @@ async fn keep_tail(mut pipe: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
 }
 
 /// The last thing that was said, fit to be shown.
-pub(super) fn last_line(text: &str) -> Option<String> {
+pub(crate) fn last_line(text: &str) -> Option<String> {
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
     Some(last.chars().filter(|c| !c.is_control()).take(300).collect())
 }

@@ -6,8 +6,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+use super::lock;
 
 /// Connections that are kept though no command uses them.
 const MOST_IDLE: usize = 16;
@@ -55,7 +57,7 @@ impl Connections {
             None => arguments.to_vec(),
         };
         let surplus: Vec<_> = {
-            let mut known = self.lock();
+            let mut known = lock(&self.known);
             known.idle.retain(|idle| *idle != arguments);
             known.busy.push(arguments.clone());
             let surplus = known.idle.len().saturating_sub(MOST_IDLE);
@@ -67,15 +69,11 @@ impl Connections {
         let lease = Lease { connections: self, arguments: arguments.clone() };
         (arguments, lease)
     }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let mut known = self.connections.lock();
+        let mut known = lock(&self.connections.known);
         let Some(place) = known.busy.iter().position(|busy| *busy == self.arguments) else { return };
         let arguments = known.busy.swap_remove(place);
         if !known.busy.contains(&arguments) {
@@ -87,7 +85,7 @@ impl Drop for Lease<'_> {
 impl Drop for Connections {
     fn drop(&mut self) {
         let Some(Some(folder)) = self.folder.get() else { return };
-        let known = std::mem::take(&mut *self.lock());
+        let known = std::mem::take(&mut *lock(&self.known));
         close(&known.idle.into_iter().chain(known.busy).collect::<Vec<_>>());
         // Only what is empty goes; another run of this site may be at work.
         let _ = fs::remove_dir(folder);
@@ -171,7 +169,7 @@ mod tests {
     }
 
     fn counts(connections: &Connections) -> (usize, usize) {
-        let known = connections.lock();
+        let known = lock(&connections.known);
         (known.idle.len(), known.busy.len())
     }
 

@@ -7,7 +7,7 @@ use ferry_model::report::Failed;
 use super::command::{Answer, last_line};
 
 /// What ssh itself ends with when there is no connection.
-const NO_CONNECTION: i32 = 255;
+pub(crate) const NO_CONNECTION: i32 = 255;
 /// A shell's for a program that it does not find.
 const NOT_FOUND: i32 = 127;
 
@@ -24,13 +24,7 @@ fn told(node: &Host, code: Option<i32>, last: &str, all: &str) -> Failed {
     let failed = |class: Class| Failed::because(class, format!("node {node}: {last}"));
     let has = |text: &str| all.contains(text);
     match code {
-        Some(NO_CONNECTION) if has("Host key verification failed") => failed(Class::Denied)
-            .hint(format!("log in to {node} once by hand and check its host key, or add it to known_hosts")),
-        Some(NO_CONNECTION) if has("Permission denied") => failed(Class::Denied).hint(
-            "say how to log in without being asked: `nodes: {ssh: {user: …, identityFile: …}}`, or start ssh-agent",
-        ),
-        Some(NO_CONNECTION) => failed(Class::Transient)
-            .hint("see that `ssh` reaches it: `nodes: {hosts: [{name: …, address: …}]}`"),
+        Some(NO_CONNECTION) => not_connected(node, last, all),
         Some(NOT_FOUND) if has("sudo") => failed(Class::Local)
             .hint("there is no sudo: log in as root and leave `sudo` out of `nodes: {ssh: …}`"),
         _ if has("incorrect password attempt") || has("Sorry, try again") => {
@@ -52,6 +46,21 @@ fn told(node: &Host, code: Option<i32>, last: &str, all: &str) -> Failed {
             .hint("this user may not write there: `nodes: {ssh: {sudo: true}}` goes through sudo"),
         _ => failed(Class::Local),
     }
+}
+
+/// Why ssh got no connection: its `last` line, of `all` that it said.
+pub(crate) fn not_connected(node: &Host, last: &str, all: &str) -> Failed {
+    let failed = |class: Class| Failed::because(class, format!("node {node}: {last}"));
+    if all.contains("Host key verification failed") {
+        return failed(Class::Denied)
+            .hint(format!("log in to {node} once by hand and check its host key, or add it to known_hosts"));
+    }
+    if all.contains("Permission denied") {
+        return failed(Class::Denied).hint(
+            "say how to log in without being asked: `nodes: {ssh: {user: …, identityFile: …}}`, or start ssh-agent",
+        );
+    }
+    failed(Class::Transient).hint("see that `ssh` reaches it: `nodes: {hosts: [{name: …, address: …}]}`")
 }
 
 #[cfg(test)]

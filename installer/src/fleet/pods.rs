@@ -15,7 +15,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::{sleep, timeout};
 
 use super::command::{Answer, Input, MOST_OUTPUT, in_time, too_slow};
+use super::lock;
 use crate::cluster::{self, Clusters, Ended, Pod, Run};
 use apart::{Apart, GOES_ON, LOST};
 use set::Set;
@@ -69,14 +70,14 @@ pub(super) struct Pods {
 impl Pods {
     /// From now on pods are made where they are not there.
     pub(super) fn begin(&self) {
-        *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = Manner::Work;
+        *lock(&self.manner) = Manner::Work;
     }
 
     /// Removes those that are there for the time of the work alone. Gives what stays, and why.
     pub(super) async fn end(&self) -> Vec<String> {
-        let manner = std::mem::take(&mut *self.manner.lock().unwrap_or_else(PoisonError::into_inner));
+        let manner = std::mem::take(&mut *lock(&self.manner));
         let mut left = Vec::new();
-        let sets = std::mem::take(&mut *self.sets.lock().unwrap_or_else(PoisonError::into_inner));
+        let sets = std::mem::take(&mut *lock(&self.sets));
         for set in sets.iter().filter(|_| manner == Manner::Work) {
             match set.remove().await {
                 Ok(stays) => left.extend(stays),
@@ -101,7 +102,7 @@ impl Pods {
     ) -> Result<OnNode<'a>, Failed> {
         let target = cluster::Target { kubeconfig: pods.kubeconfig.clone(), context: pods.context.clone() };
         let cluster = clusters.get(&target).await?;
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sets = lock(&self.sets);
         let set = match sets.iter().find(|set| set.pods == *pods) {
             Some(set) => Arc::clone(set),
             None => {
@@ -110,7 +111,7 @@ impl Pods {
                 set
             }
         };
-        let manner = *self.manner.lock().unwrap_or_else(PoisonError::into_inner);
+        let manner = *lock(&self.manner);
         Ok(OnNode { set, node, manner })
     }
 }

@@ -19,12 +19,11 @@ use ferry_model::report::Failed;
 use super::{Kept, Manage, Mine, Undone, unknown};
 use crate::context::Context;
 use crate::export::{Archive, docker_archive, find_image, host_platform};
+use crate::fleet::{NO_CONNECTION, last_line, not_connected};
 use script::{Work, remote_command};
 
 /// The name of the list of ids that a node had already.
 const IDS: &str = "ids";
-/// What ssh itself ends with when there is no connection.
-const NO_CONNECTION: i32 = 255;
 
 impl Manage for NodeImage {
     fn wanted(&self) -> State {
@@ -189,21 +188,10 @@ fn finish(node: &NodeImage, child: Child) -> Result<String, Failed> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
-    let last: String = last.chars().filter(|c| !c.is_control()).take(300).collect();
-    let message = format!("node {}: {last}", node.node);
+    let last = last_line(&said).unwrap_or_else(|| "it said nothing".to_owned());
     Err(match output.status.code() {
-        Some(NO_CONNECTION) if last.contains("Host key verification failed") => {
-            Failed::because(Class::Denied, message).hint(format!(
-                "log in to {} once by hand and check its host key, or add it to known_hosts",
-                node.node
-            ))
-        }
-        Some(NO_CONNECTION) if last.contains("Permission denied") => Failed::because(Class::Denied, message)
-            .hint("say how to log in without being asked: `nodes: {ssh: {user: …, identityFile: …}}`, or start ssh-agent"),
-        Some(NO_CONNECTION) => Failed::because(Class::Transient, message)
-            .hint("see that `ssh` reaches it: `nodes: {hosts: [{name: …, address: …}]}`"),
-        _ => Failed::because(Class::Local, message),
+        Some(NO_CONNECTION) => not_connected(&node.node, &last, &said),
+        _ => Failed::because(Class::Local, format!("node {}: {last}", node.node)),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The pods of one DaemonSet: made where they are not there, found by their nodes, waited for, removed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferry_model::failure::Class;
@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use super::manifest::{APP, CONTAINER, manifests, selector};
 use super::{Manner, trouble};
 use crate::cluster::{Cluster, Force, Kind, MANAGER, Place, Pod, is_ready};
+use crate::fleet::lock;
 use crate::resources::{Undone, lasting_trouble, remove};
 
 /// How long a pod may take to be ready, its image's pull with it.
@@ -63,7 +64,7 @@ impl Set {
 
     /// The pod of a node, once it is ready.
     pub(super) async fn pod(&self, node: &Host, manner: Manner, limit: Duration) -> Result<Pod, Failed> {
-        let known = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || lock(&self.ready);
         if let Some(pod) = known().get(node) {
             return Ok(pod.clone());
         }
@@ -88,7 +89,7 @@ impl Set {
 
     /// The pod that was ready may not be any more.
     pub(super) fn forget(&self, node: &Host) {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        lock(&self.ready).remove(node);
     }
 
     /// Whether a pod is this node's, as it shall be now. One that has no node yet says for which it was made.
@@ -103,7 +104,7 @@ impl Set {
 
     fn is_lasting(&self, node: &Host, own: &[Value]) -> bool {
         let now = if own.is_empty() { vec!["no pod".to_owned()] } else { lasting_trouble(own) };
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = lock(&self.troubles);
         match troubles.get(node) {
             _ if now.is_empty() => {
                 troubles.remove(node);
@@ -182,7 +183,7 @@ impl Set {
             }
         }
         *self.stands.lock().await = false;
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.ready).clear();
         Ok(left)
     }
 }
