@@ -102,6 +102,28 @@ impl Workspace {
         Ok(Bundle::open(&self.path(bundle), &Trust::default())?.catalog().clone())
     }
 
+    /// Every file below a folder of it.
+    pub fn files_below(&self, folder: &str) -> Result<Vec<PathBuf>> {
+        let (mut files, mut folders) = (Vec::new(), vec![self.path(folder)]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+                let path = entry?.path();
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
+            }
+        }
+        Ok(files)
+    }
+
+    /// All that runs have written down, but for what they keep for the undo.
+    pub fn written(&self) -> Result<String> {
+        let is_kept = |path: &Path| path.components().any(|part| part.as_os_str() == "before");
+        let mut all = String::new();
+        for path in self.files_below("site.ferry")?.iter().filter(|path| !is_kept(path)) {
+            all.push_str(&String::from_utf8_lossy(&fs::read(path)?));
+        }
+        Ok(all)
+    }
+
     /// The digest of a file in the folder.
     pub fn digest(&self, name: &str) -> Result<Digest> {
         let path = self.path(name);

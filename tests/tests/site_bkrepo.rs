@@ -138,17 +138,9 @@ fn runtimes() -> Vec<(&'static str, Vec<u8>)> {
 /// The password is in no file of the state folder, and in nothing that was said.
 fn shows_no_secret(ground: &Ground, outcome: &Outcome) -> Result<()> {
     ensure!(!outcome.stdout.contains("battery") && !outcome.stderr.contains("battery"), "{outcome}");
-    let mut folders = vec![ground.workspace.path("site.ferry")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
-                ensure!(!text.contains("battery"), "the password is in {}", path.display());
-            }
-        }
+    for path in ground.workspace.files_below("site.ferry")? {
+        let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+        ensure!(!text.contains("battery"), "the password is in {}", path.display());
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ const KEY: &str = "-----BEGIN PRIVATE KEY-----\nof the test\n";
 
 /// A site with a cluster.
 struct Ground {
-    folder: tempfile::TempDir,
+    workspace: Workspace,
     kubeconfig: PathBuf,
     namespace: String,
     runtime: Runtime,
@@ -55,15 +55,13 @@ impl Outcome {
 
 impl Ground {
     fn new(kubeconfig: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("site.yaml"), "apiVersion: ferry/v1\nkind: Site\nname: dc1\n")?;
-        fs::write(folder.path().join("password"), PASSWORD)?;
-        fs::write(folder.path().join("tls.key"), KEY)?;
-        let kubeconfig = kubeconfig(folder.path())?;
+        let workspace = Workspace::new()?;
+        workspace.write("site.yaml", "apiVersion: ferry/v1\nkind: Site\nname: dc1\n")?;
+        workspace.write("password", PASSWORD)?;
+        workspace.write("tls.key", KEY)?;
+        let kubeconfig = kubeconfig(&workspace.path(""))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let ground =
-            Self { folder, kubeconfig, namespace: format!("ferry-test-{}", std::process::id()), runtime };
-        Ok(ground)
+        Ok(Self { workspace, kubeconfig, namespace: format!("ferry-test-{}", std::process::id()), runtime })
     }
 
     fn fake() -> Result<(FakeCluster, Self)> {
@@ -77,7 +75,7 @@ impl Ground {
     }
 
     fn context(&self) -> Result<Context> {
-        let site = SiteFile::read(&self.folder.path().join("site.yaml"))?;
+        let site = SiteFile::read(&self.workspace.path("site.yaml"))?;
         Ok(Context::new(site, None, Options::default(), Events::none()))
     }
 
@@ -107,7 +105,7 @@ impl Ground {
     fn secret(&self) -> Resource {
         let mut object =
             self.object(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": self.metadata("secret")}));
-        object.data_files.insert("tls.key".into(), self.folder.path().join("tls.key"));
+        object.data_files.insert("tls.key".into(), self.workspace.path("tls.key"));
         let login = Login { user: "pusher".into(), password: SecretSource::File("password".into()) };
         object.data_logins.insert("htpasswd".into(), login);
         Resource::new(Desired::Object(object), "the registry asks for a password")
@@ -190,22 +188,6 @@ impl Ground {
         Ok(left.collect())
     }
 
-    /// Everything in the state folder but what was kept for the undo.
-    fn written(&self) -> Result<String> {
-        let (mut all, mut folders) = (String::new(), vec![self.folder.path().join("site.ferry")]);
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder)? {
-                let path = entry?.path();
-                if !path.is_dir() {
-                    all.push_str(&fs::read_to_string(&path)?);
-                } else if !path.ends_with("before") {
-                    folders.push(path);
-                }
-            }
-        }
-        Ok(all)
-    }
-
     fn value(&self, secret: &str, key: &str) -> Result<Vec<u8>, Failed> {
         self.runtime.block_on(self.target().secret(&self.namespace, secret, key))
     }
@@ -243,7 +225,7 @@ fn make_and_change(ground: &Ground, writes: impl Fn() -> usize) -> Result<()> {
     ensure!(back.steps.is_empty(), "{:?}", back.steps);
     ensure!(ground.value("secret", "htpasswd")? == line.as_bytes(), "the hash was made anew");
 
-    let written = ground.written()?;
+    let written = ground.workspace.written()?;
     ensure!(written.contains("Secret") && !written.contains(PASSWORD), "the password was written down");
     ensure!(!written.contains("$2y$") && !written.contains("PRIVATE KEY"), "a secret was written down");
     Ok(())
@@ -627,7 +609,7 @@ fn trouble_names_the_kubeconfig_and_what_to_do() -> Result<()> {
         "{missing:?}"
     );
 
-    cluster.kubeconfig_with(ground.folder.path(), "another")?;
+    cluster.kubeconfig_with(&ground.workspace.path(""), "another")?;
     let denied = ground.value("none", "password").err().context("it must fail")?;
     ensure!(denied.class == Class::Denied && denied.message.contains(&config), "{denied:?}");
     ensure!(denied.hints.iter().any(|hint| hint.contains("token")), "{denied:?}");

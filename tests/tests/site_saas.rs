@@ -126,12 +126,8 @@ fn is_secret(ground: &Ground, outcomes: &[&Outcome]) -> Result<()> {
     let escaped = secret.replace('"', "\\\"");
     let mut texts: Vec<String> =
         outcomes.iter().map(|outcome| format!("{}{}", outcome.stdout, outcome.stderr)).collect();
-    let mut folders = vec![ground.workspace.path("site.ferry")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.is_dir() { folders.push(path) } else { texts.push(fs::read_to_string(path)?) }
-        }
+    for path in ground.workspace.files_below("site.ferry")? {
+        texts.push(fs::read_to_string(path)?);
     }
     texts.push(ground.record().to_string());
     ensure!(texts.len() > 3, "hardly anything was looked at");
