@@ -56,12 +56,7 @@ impl Reader<'_, '_, '_> {
         if !(pieces.say_image() || keys::is_image(holder) && key != "name") {
             return false;
         }
-        let Some(scalar) = tree.scalar(node) else { return false };
-        let content = tree.content(scalar, self.source);
-        let parts = plausible::named_so(&content.trimmed());
-        let Some(parts) = parts.and_then(|parts| pieces.complete(parts, tree, self.source)) else {
-            return false;
-        };
+        let Some(parts) = self.in_pieces(node, &pieces) else { return false };
         let around = Surroundings::of(tree, self.objects, node);
         if !around.is_barren {
             self.tell(node, &around, parts);
@@ -91,17 +86,21 @@ impl Reader<'_, '_, '_> {
         let Some(beside) = Beside::repository(key) else { return false };
         let pieces = Pieces::parameters(tree, list, stem, &beside);
         let holder = stem.rsplit('.').next().unwrap_or_default();
-        let Some(scalar) = tree.scalar(node).filter(|_| pieces.say_image() || keys::is_image(holder)) else {
+        if !(pieces.say_image() || keys::is_image(holder)) {
             return false;
-        };
-        let content = tree.content(scalar, self.source);
-        let parts = plausible::named_so(&content.trimmed());
-        let Some(parts) = parts.and_then(|parts| pieces.complete(parts, tree, self.source)) else {
-            return false;
-        };
+        }
+        let Some(parts) = self.in_pieces(node, &pieces) else { return false };
         let around = Surroundings::of(tree, self.objects, node);
         self.tell(node, &around, parts);
         true
+    }
+
+    /// The image whose repository a scalar is, with its other pieces.
+    fn in_pieces(&self, node: usize, pieces: &Pieces) -> Option<Parts> {
+        let scalar = self.tree.scalar(node)?;
+        let content = self.tree.content(scalar, self.source);
+        let parts = plausible::named_so(&content.trimmed())?;
+        pieces.complete(parts, self.tree, self.source)
     }
 
     /// A registry that stands beside no repository.

@@ -139,13 +139,7 @@ impl Scanner<'_> {
     /// Passes over `&anchor` and `!tag`. None where the line ends behind them: the node comes later.
     fn properties(&mut self, mut at: usize) -> Option<usize> {
         while matches!(self.byte(at), b'&' | b'!') {
-            let mut end = at + 1;
-            while !self.is_blank(end) && !matches!(self.byte(end), b',' | b'[' | b']' | b'{' | b'}') {
-                end += 1;
-            }
-            if self.byte(at) == b'&' {
-                self.anchor = Some(at + 1..end);
-            }
+            let end = self.property(at);
             at = self.skip_spaces(end);
             if end == at && !self.is_blank(at) {
                 break;

@@ -86,7 +86,7 @@ impl Scanner<'_> {
                 }
             }
             b':' if self.top().pending && self.is_separator(at + 1) => {}
-            b'&' | b'!' => return self.flow_property(at),
+            b'&' | b'!' => return self.property(at),
             _ => return self.flow_scalar(at, indent),
         }
         at + 1
@@ -110,7 +110,8 @@ impl Scanner<'_> {
         self.is_blank(at) || matches!(self.byte(at), b',' | b'[' | b']' | b'{' | b'}' | b'"' | b'\'')
     }
 
-    fn flow_property(&mut self, at: usize) -> usize {
+    /// Behind an `&anchor` or a `!tag`, of which an anchor is kept for the node that comes.
+    pub(super) fn property(&mut self, at: usize) -> usize {
         let mut end = at + 1;
         while !self.is_blank(end) && !matches!(self.byte(end), b',' | b'[' | b']' | b'{' | b'}') {
             end += 1;
