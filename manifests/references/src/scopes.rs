@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::{Format, Found, Place, Registry};
+use crate::{Found, Place, Registry};
 
 /// A registry that stands for all images below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,15 +54,6 @@ impl Scope {
 pub struct Scopes(Vec<Scope>);
 
 impl Scopes {
-    /// Those of a text.
-    pub fn of(text: &str, format: Format) -> Self {
-        if SIGNS.iter().any(|sign| text.contains(sign)) {
-            Self::new(text, crate::registries(text, format))
-        } else {
-            Self::default()
-        }
-    }
-
     /// Those of a text in which these registries stand, in the order of their bytes.
     pub fn new(text: &str, registries: Vec<Registry>) -> Self {
         let mut documents = crate::documents(text);
@@ -96,10 +87,6 @@ impl Scopes {
     }
 }
 
-/// What keys that name registries have in them; without one of these nobody need look.
-const SIGNS: [&str; 7] =
-    ["egistry:", "egistry\"", "egistryHost", "egistryAddress", "EGISTRY", "hub", "imageRepository"];
-
 /// Whether an image's parts are values beside each other, and not one name.
 pub fn is_split(found: &Found) -> bool {
     let key = last_key(&found.place.path).1.to_ascii_lowercase();
@@ -119,11 +106,16 @@ fn last_key(path: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Format;
+
+    fn scopes(text: &str) -> (Scopes, Vec<Found>) {
+        let survey = crate::survey(text, Format::Yaml);
+        (Scopes::new(text, survey.registries), survey.found)
+    }
 
     /// Of each image `path < value of what it is below`.
     fn below(text: &str) -> Vec<String> {
-        let scopes = Scopes::of(text, Format::Yaml);
-        let found = crate::find(text, Format::Yaml);
+        let (scopes, found) = scopes(text);
         let of = |found: &Found| {
             let above = scopes.above(found).map_or("", |index| &scopes.all()[index].value);
             format!("{} < {above}", found.place.path)
@@ -168,7 +160,7 @@ mod tests {
     fn many_documents_cost_no_more_than_each_of_them() {
         let one = "global: {imageRegistry: h.c}\nimage: {repository: x/y, tag: v1}\n---\n";
         let text = one.repeat(20_000);
-        let (scopes, found) = (Scopes::of(&text, Format::Yaml), crate::find(&text, Format::Yaml));
+        let (scopes, found) = scopes(&text);
         assert_eq!(found.len(), 20_000);
         let begun = std::time::Instant::now();
         assert!(found.iter().enumerate().all(|(index, found)| scopes.above(found) == Some(index)));

@@ -72,11 +72,6 @@ impl Pattern {
     /// The longest pattern.
     pub const MAX_LENGTH: usize = 512;
 
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Whether all of `text` is as the pattern says.
     pub fn matches(&self, text: &str) -> bool {
         let (pattern, text): (Vec<char>, Vec<char>) = (self.0.chars().collect(), text.chars().collect());
