@@ -41,7 +41,7 @@ use ferry_model::report::Failed;
 
 pub(crate) use cluster_names::put_back_notes;
 pub(crate) use endpoint::is_registry;
-pub(crate) use image::{ToUndo, keep_beside, push_images, undo_images};
+pub(crate) use image::{Known, ToUndo, keep_beside, push_images, undo_images};
 pub(crate) use kept::Kept;
 pub(crate) use node_setup::Previous;
 pub(crate) use object::{remove, with_secrets};
@@ -136,6 +136,11 @@ pub(crate) trait Manage {
 /// What cannot be looked at.
 fn unknown(failed: Failed) -> State {
     State::Unknown { reason: failed.message }
+}
+
+/// How its text changes, where that is what the state's text says.
+fn seen_diff(before: &State) -> Option<String> {
+    before.text().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// What was seen, without these properties.

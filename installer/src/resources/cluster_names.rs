@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::key_patch::{change, mark};
-use super::{Kept, Manage, Mine, Undone, unknown};
+use super::{Kept, Manage, Mine, Undone, seen_diff, unknown};
 use crate::cluster::{Cluster, Target};
 use crate::context::Context;
 use crate::corefile::{Corefile, CorefileError, Edited, Entry, Others};
@@ -49,7 +49,7 @@ impl Manage for ClusterNames {
     }
 
     fn diff_from(&self, before: &State) -> Option<String> {
-        before.text().filter(|text| !text.is_empty()).map(str::to_owned)
+        seen_diff(before)
     }
 
     fn refusal(&self, before: &State) -> Option<Failed> {

@@ -18,7 +18,7 @@ use ferry_model::node::{NodeDesired, NodeReport, Security};
 use ferry_model::plan::{Action, NodeSetup, State};
 use ferry_model::report::Failed;
 
-use super::{Kept, Manage, Mine, Undone, unknown};
+use super::{Kept, Manage, Mine, Undone, seen_diff, unknown};
 use crate::context::Context;
 use crate::fleet::{Means, Target, Work};
 
@@ -58,7 +58,7 @@ impl Manage for NodeSetup {
     }
 
     fn diff_from(&self, before: &State) -> Option<String> {
-        before.text().filter(|text| !text.is_empty()).map(str::to_owned)
+        seen_diff(before)
     }
 
     async fn observe(&self, context: &Context) -> State {

@@ -13,7 +13,7 @@ use ferry_model::report::Failed;
 use ferry_model::site::PatchedKind;
 use serde_json::Value;
 
-use super::{Kept, Manage, Mine, Undone, key_patch, unknown};
+use super::{Kept, Manage, Mine, Undone, key_patch, seen_diff, unknown};
 use crate::cluster::{Cluster, Place};
 use crate::context::Context;
 use crate::paas;
@@ -44,7 +44,7 @@ impl Manage for SlugApp {
     }
 
     fn diff_from(&self, before: &State) -> Option<String> {
-        before.text().filter(|text| !text.is_empty()).map(str::to_owned)
+        seen_diff(before)
     }
 
     fn refusal(&self, before: &State) -> Option<Failed> {
