@@ -45,9 +45,7 @@ pub(super) enum Holding {
 impl Holdings {
     /// What a lock carries.
     pub fn of_lock(lock: &Lock) -> Self {
-        let mut holdings = Self::of_catalog(&crate::assemble::catalog(lock));
-        holdings.leave_out(lock.missing.iter().map(|missing| (missing.kind.as_str(), missing.name.as_str())));
-        holdings
+        Self::of_catalog(&crate::assemble::catalog(lock))
     }
 
     /// What a bundle carries.
@@ -59,10 +57,9 @@ impl Holdings {
             digests: image.manifests.iter().map(|manifest| manifest.digest).chain([image.digest]).collect(),
             source_index: image.source_index,
         });
-        let mut holdings = Self { images: images.collect(), left_out: Vec::new() };
-        let missing = catalog.missing.iter().map(|missing| (missing.kind.as_str(), missing.name.as_str()));
-        holdings.leave_out(missing);
-        holdings
+        let missing = catalog.missing.iter().filter(|missing| missing.kind == "image");
+        let left_out = missing.filter_map(|missing| missing.name.parse().ok());
+        Self { images: images.collect(), left_out: left_out.collect() }
     }
 
     /// What a spec asks for by name, what else is resolved of it, and the digests that an earlier lock `known` has.
@@ -79,11 +76,6 @@ impl Holdings {
             holdings.images.push(locked.unwrap_or(held));
         }
         holdings
-    }
-
-    fn leave_out<'a>(&mut self, missing: impl Iterator<Item = (&'a str, &'a str)>) {
-        let images = missing.filter(|(kind, _)| *kind == "image");
-        self.left_out.extend(images.filter_map(|(_, name)| name.parse().ok()));
     }
 
     /// Whether `wanted` is carried. One without tag and digest is where any tag of it is.
@@ -112,6 +104,30 @@ impl Holdings {
         }
     }
 }
+
+impl Holdings {
+    /// What is carried in place of `wanted`, which is not, where somebody may have mistaken the one for the other: other tags
+    /// of it, or a name that is nearly the same.
+    pub(super) fn near(&self, wanted: &ImageReference) -> Option<String> {
+        let same = self.images.iter().filter(|held| held.is_called(wanted));
+        let tags: Vec<&str> = same.filter_map(|held| held.tag.as_deref()).take(NEAR).collect();
+        if !tags.is_empty() {
+            return Some(format!("{} of it is carried", tags.join(", ")));
+        }
+        let likeness = |held: &Held| {
+            let own = held.reference.as_ref().map(ImageReference::name)?;
+            Some(strsim::damerau_levenshtein(&own, &wanted.name()))
+        };
+        let nearest = self.images.iter().filter_map(|held| Some((likeness(held)?, held)));
+        let (distance, held) = nearest.min_by_key(|(distance, _)| *distance)?;
+        (distance <= TYPO).then(|| format!("{} is carried", held.name()))
+    }
+}
+
+/// The most tags that are told.
+const NEAR: usize = 3;
+/// The most letters that a typing error is made of.
+const TYPO: usize = 2;
 
 impl Held {
     fn wanted(entry: &ImageEntry) -> Self {
@@ -191,6 +207,13 @@ mod tests {
             ("redis:7".to_owned(), Holding::Missing),
         ] {
             assert_eq!(holdings.look_for(&wanted.parse().unwrap(), true), expect, "{wanted}");
+        }
+        for (wanted, near) in [
+            ("busybox:1.35", Some("1.34 of it is carried")),
+            ("busibox:1.34", Some("docker.io/library/busybox:1.34 is carried")),
+            ("nginx:1", None),
+        ] {
+            assert_eq!(holdings.near(&wanted.parse().unwrap()).as_deref(), near, "{wanted}");
         }
         assert_eq!(holdings.look_for(&"busybox".parse().unwrap(), false), Holding::Held);
         assert_eq!(holdings.look_for(&"nginx".parse().unwrap(), false), Holding::Missing);

@@ -67,7 +67,9 @@ pub(super) struct Mention {
 impl Mention {
     /// What `found` names; none where a part of it is only known to a renderer.
     pub(super) fn new(found: &Found, named: &Named, weight: Weight, place: Place) -> Option<Self> {
-        let image: ImageReference = written(named).parse().ok()?;
+        // Values may say a registry with the `/` behind it.
+        let registry = named.registry.as_ref().map(|registry| registry.trim_end_matches('/').to_owned());
+        let image: ImageReference = Named { registry, ..named.clone() }.to_string().parse().ok()?;
         let is_pinned = named.tag.is_some() || named.digest.is_some();
         let is_field = matches!(found.how, How::Image | How::Dockerfile | How::Line);
         // Where an image is pulled from such a field, no tag means `latest`.
@@ -88,14 +90,6 @@ impl Mention {
             note: None,
         }
     }
-}
-
-fn written(named: &Named) -> String {
-    let registry = named.registry.as_ref().map(|registry| format!("{}/", registry.trim_end_matches('/')));
-    let tag = named.tag.as_ref().map(|tag| format!(":{tag}"));
-    let digest = named.digest.as_ref().map(|digest| format!("@{digest}"));
-    let [registry, tag, digest] = [registry, tag, digest].map(Option::unwrap_or_default);
-    format!("{registry}{}{tag}{digest}", named.repository)
 }
 
 /// Whether a part stands there only as what a template says. A part of no bytes is one that is left empty.

@@ -195,12 +195,10 @@ fn image_entry(image: &ImageEntry, platforms: &Platforms, attachments: bool) -> 
 }
 
 fn chart_entry(chart: &ChartEntry) -> Entry {
-    let (source, name) = match &chart.source {
-        ChartSource::Repository { url, name } => (url.clone(), name.clone()),
-        ChartSource::Oci(reference) => {
-            let name = reference.repository().rsplit('/').next().unwrap_or_default();
-            (format!("oci://{}", reference.name()), name.to_owned())
-        }
+    let name = chart.name().to_owned();
+    let source = match &chart.source {
+        ChartSource::Repository { url, .. } => url.clone(),
+        ChartSource::Oci(reference) => format!("oci://{}", reference.name()),
     };
     let identity = format!("chart {source} {name} {}", chart.version);
     let shown = format!("{name} {}", chart.version);
