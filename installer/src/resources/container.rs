@@ -21,7 +21,7 @@ use ferry_transfer::{Bind, ContainerSpec, ContainerState, Daemon, Network, Port,
 
 use self::engine::{MANAGED, inspect, is_own, own, remove, runs_on, short, stop};
 use super::daemon_image::{daemon, known_id};
-use super::{Kept, Manage, Mine, Undone, unknown};
+use super::{Kept, Manage, Mine, Undone, unknown, without};
 use crate::context::Context;
 use crate::htpasswd::{self, Htpasswd};
 
@@ -73,6 +73,11 @@ impl Manage for Container {
 
     async fn observe(&self, context: &Context) -> State {
         look(self, context).await.unwrap_or_else(unknown)
+    }
+
+    /// It may have ended, and its passwords may have been changed since: it is known by what it was made from.
+    fn owned(&self, seen: &State) -> State {
+        without(seen, &["running", "secrets"])
     }
 
     async fn keep(&self, _context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

@@ -14,7 +14,7 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, State, Unit};
 use ferry_model::report::Failed;
 
-use super::{Kept, Manage, Mine, Undone, unknown};
+use super::{Kept, Manage, Mine, Undone, unknown, without};
 use crate::context::Context;
 
 /// For how long a unit must run before it is taken for running: one with bad settings ends at once.
@@ -49,6 +49,14 @@ impl Manage for Unit {
 
     async fn observe(&self, _context: &Context) -> State {
         look(&self.name).await.unwrap_or_else(unknown)
+    }
+
+    /// It may have crashed, or somebody has stopped it to take it back. Whether it starts with each boot goes with it.
+    fn owned(&self, seen: &State) -> State {
+        match seen.property("enabled") {
+            Some("yes" | "no") => without(seen, &["enabled", "active"]),
+            _ => without(seen, &["active"]),
+        }
     }
 
     async fn apply(&self, _context: &Context, _action: Action, _task: &Task) -> Result<(), Failed> {
@@ -243,5 +251,17 @@ mod tests {
         assert_eq!(state("not-found", "", "inactive"), State::Absent);
         // It was started from a file that is gone.
         assert_eq!(state("not-found", "", "active"), present("no", "yes"));
+    }
+
+    #[test]
+    fn a_unit_is_whose_it_was_whether_or_not_it_runs() {
+        let unit = Unit { name: "ferry-registry.service".into() };
+        let owned = |enabled, active| unit.owned(&State::present([("enabled", enabled), ("active", active)]));
+        let left = owned("yes", "yes");
+        for (enabled, active) in [("yes", "no"), ("yes", "activating"), ("no", "yes")] {
+            assert_eq!(owned(enabled, active), left, "{enabled} {active}");
+        }
+        assert_ne!(owned("masked", "no"), left, "somebody wants it never to run");
+        assert_ne!(unit.owned(&State::Absent), left);
     }
 }
