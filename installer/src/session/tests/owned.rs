@@ -76,3 +76,23 @@ async fn certificates_near_their_end_are_still_the_runs() {
     ground.take_back(None).await.unwrap();
     assert_eq!(fs::read_to_string(&theirs).unwrap(), "another");
 }
+
+#[tokio::test]
+async fn a_key_that_others_may_read_is_put_right_and_taken_back() {
+    let ground = Ground::new();
+    ground.apply(None).await.unwrap();
+    let (key, mode) = (ground.path("etc/ferry/tls/ca.key"), |path: &Path| {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    });
+    let bytes = fs::read(&key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let before = ground.picture(true);
+    let plan = ground.plan().await;
+    let summaries: Vec<&str> = plan.steps.iter().map(|step| step.summary.as_str()).collect();
+    assert!(matches!(summaries[..], [only] if only.contains("ca.key, which has mode 0644")), "{summaries:?}");
+    ground.apply(None).await.unwrap();
+    assert_eq!((mode(&key), fs::read(&key).unwrap()), (0o600, bytes), "the same key, for its owner alone");
+    assert!(ground.plan().await.steps.is_empty());
+    ground.take_back(None).await.unwrap();
+    assert_eq!(ground.picture(true), before);
+}
