@@ -41,7 +41,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
-    let bundle = args.bundle.open()?;
+    let bundle = args.bundle.open(&global.output)?;
     refuse_incomplete(&bundle, args.allow_incomplete)?;
     let reviewed = match &args.plan {
         Some(path) => Some(read_plan(path, &fs::read(path).map_err(Error::io("reading", path))?)?),

@@ -23,7 +23,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
-    let bundle = args.bundle.open()?;
+    let bundle = args.bundle.open(&global.output)?;
     let (events, guard) = global.output.renderer();
     let context = args.site.context(Some(bundle), global, &events)?;
     let desire = block_on(async {

@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             hint: "pipe it into `docker load`, or name a file with -o".into(),
         });
     }
-    let bundle = args.bundle.open()?;
+    let bundle = args.bundle.open(&global.output)?;
     let image = find_image(bundle.catalog(), &args.image)?;
     let archive = plan(args, &bundle, image)?;
     let (events, guard) = global.output.renderer();

@@ -33,7 +33,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let bundle = match &args.bundle {
-        Some(path) => Some(Bundle::open(path, &args.trust.trust()?)?),
+        Some(path) => Some(args.trust.open(path, &global.output)?),
         None => None,
     };
     let (events, guard) = global.output.renderer();

@@ -34,7 +34,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
-    let bundle = args.bundle.open()?;
+    let bundle = args.bundle.open(&global.output)?;
     refuse_incomplete(&bundle, args.allow_incomplete)?;
     let (events, guard) = global.output.renderer();
     let context = args.site.context(Some(bundle), global, &events)?;

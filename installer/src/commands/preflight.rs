@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         global.output.print(&CHECKS, list_text);
         return Ok(ExitCode::Done);
     };
-    let bundle = Bundle::open(path, &args.trust.trust()?)?;
+    let bundle = args.trust.open(path, &global.output)?;
     let site = args.site.as_deref().map(SiteFile::read).transpose()?;
     let (events, guard) = global.output.renderer();
     let options = global.network.options();

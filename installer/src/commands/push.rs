@@ -29,7 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
-    let bundle = args.bundle.open()?;
+    let bundle = args.bundle.open(&global.output)?;
     if !args.allow_incomplete
         && let Some(first) = bundle.catalog().missing.first()
     {

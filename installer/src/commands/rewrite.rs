@@ -3,7 +3,6 @@ mod live;
 use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-use ferry_bundle::Bundle;
 use ferry_bundle::cli::TrustArgs;
 use ferry_display::cli::Format;
 use ferry_model::failure::ExitCode;
@@ -61,7 +60,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             hint: "name files or folders for --in-place, --output-folder or --diff".into(),
         });
     }
-    let bundle = Bundle::open(&args.bundle, &args.trust.trust()?)?;
+    let bundle = args.trust.open(&args.bundle, &global.output)?;
     let (events, guard) = global.output.renderer();
     let context = args.site.context(Some(bundle), global, &events)?;
     if args.live.cluster {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use ferry_bundle::Bundle;
-use ferry_bundle::cli::{BundleArgs, TrustArgs};
+use ferry_bundle::cli::TrustArgs;
 use ferry_model::event::Events;
 use ferry_model::failure::ExitCode;
 
@@ -74,7 +74,7 @@ struct MissingArgs {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let Command::Missing(args) = &args.command;
-    let open = |path: &PathBuf| BundleArgs { bundle: path.clone(), trust: args.trust.clone() }.open();
+    let open = |path: &PathBuf| args.trust.open(path, &global.output);
     let bundle = args.bundle.as_ref().map(open).transpose()?;
     let repository = (args.repository != "all").then(|| args.repository.clone());
     let mut tally = Tally::new(&args.project, repository);

@@ -1,7 +1,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use ferry_bundle::Bundle;
 use ferry_bundle::cli::TrustArgs;
 use ferry_model::failure::ExitCode;
 
@@ -60,9 +59,8 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
-    let trust = args.trust.trust()?;
-    let bundles =
-        args.bundles.iter().map(|path| Bundle::open(path, &trust)).collect::<Result<Vec<_>, _>>()?;
+    let open = |path: &PathBuf| args.trust.open(path, &global.output);
+    let bundles = args.bundles.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let mut options = ServeOptions::new(args.listen);
     options.tls = args.tls();
     options.htpasswd.clone_from(&args.htpasswd);

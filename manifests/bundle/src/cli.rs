@@ -1,16 +1,17 @@
 //! The flags that name a bundle and what it is checked against, and the commands that only look at one: the same on
 //! both of Ferry's programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ferry_display::cli::OutputArgs;
 use ferry_display::inspect::{Facts, summarize};
 use ferry_model::Digest;
+use ferry_model::digest::DigestError;
 use ferry_model::failure::ExitCode;
 
 use crate::verify::verify;
-use crate::{Bundle, Error, PublicKey, Trust};
+use crate::{Bundle, Error, PublicKey, SignatureState, Trust};
 
 /// What a bundle is checked against before it is believed.
 #[derive(Args, Clone, Debug)]
@@ -19,8 +20,13 @@ pub struct TrustArgs {
     #[arg(long, value_name = "FILE", env = "FERRY_PUBLIC_KEY")]
     pub public_key: Option<PathBuf>,
     /// Accept only a bundle whose catalog has this digest, as `build` printed it.
-    #[arg(long, value_name = "SHA256")]
+    #[arg(long, value_name = "SHA256", value_parser = digest)]
     pub catalog_digest: Option<Digest>,
+}
+
+/// A digest as `build` printed it, or its 64 digits alone.
+fn digest(text: &str) -> Result<Digest, DigestError> {
+    if text.contains(':') { text.parse() } else { Digest::from_hex(text) }
 }
 
 impl TrustArgs {
@@ -28,6 +34,18 @@ impl TrustArgs {
     pub fn trust(&self) -> Result<Trust, Error> {
         let public_key = self.public_key.as_deref().map(PublicKey::read).transpose()?;
         Ok(Trust { public_key, catalog_digest: self.catalog_digest })
+    }
+
+    /// Opens a bundle, and notes where it has a signature that nothing was given to check.
+    pub fn open(&self, path: &Path, output: &OutputArgs) -> Result<Bundle, Error> {
+        let bundle = Bundle::open(path, &self.trust()?)?;
+        if let SignatureState::Unchecked { key_id } = bundle.signature()
+            && self.catalog_digest.is_none()
+        {
+            let path = path.display();
+            output.note(format!("{path} is signed by key {key_id}, not checked: give --public-key"));
+        }
+        Ok(bundle)
     }
 }
 
@@ -42,8 +60,13 @@ pub struct BundleArgs {
 }
 
 impl BundleArgs {
-    /// Opens the bundle.
-    pub fn open(&self) -> Result<Bundle, Error> {
+    /// Opens the bundle, and notes where it has a signature that nothing was given to check.
+    pub fn open(&self, output: &OutputArgs) -> Result<Bundle, Error> {
+        self.trust.open(&self.bundle, output)
+    }
+
+    /// Opens the bundle for one who tells of its signature anyway.
+    fn open_silently(&self) -> Result<Bundle, Error> {
         Bundle::open(&self.bundle, &self.trust.trust()?)
     }
 }
@@ -61,12 +84,13 @@ pub struct InspectArgs {
 impl InspectArgs {
     /// Prints what is inside.
     pub fn run(&self, output: &OutputArgs) -> Result<ExitCode, Error> {
-        let bundle = self.bundle.open()?;
+        let bundle = self.bundle.open_silently()?;
         let facts = Facts {
             path: bundle.path().display().to_string(),
             file_size: bundle.file_size(),
             catalog_digest: bundle.catalog_digest(),
             signature: bundle.signature().to_string(),
+            signer: bundle.signature().signer(),
         };
         let summary = summarize(bundle.catalog(), facts);
         output.print(&summary, || summary.text(self.tree));
@@ -84,7 +108,7 @@ pub struct VerifyArgs {
 impl VerifyArgs {
     /// Hashes everything and prints what was found.
     pub fn run(&self, output: &OutputArgs) -> Result<ExitCode, Error> {
-        let bundle = self.bundle.open()?;
+        let bundle = self.bundle.open_silently()?;
         let (events, guard) = output.renderer();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let verification = verify(&bundle, threads, &events)?;

@@ -28,6 +28,20 @@ pub enum Error {
         /// What is not as it should be.
         reason: &'static str,
     },
+    /// It begins as a bundle does and has no end.
+    #[error("{} is not whole: its end is missing, so it was probably truncated", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A volume that is not the first, which alone names a bundle.
+    #[error("{} is a later volume of a bundle, and its first one stands for all", path.display())]
+    LaterVolume {
+        /// The volume.
+        path: PathBuf,
+        /// What to name instead.
+        first: PathBuf,
+    },
     /// The file is shorter or longer than it was when it was written.
     #[error("{} has {actual} bytes, but was written with {expected}", path.display())]
     WrongSize {
@@ -153,6 +167,10 @@ impl Error {
     }
 }
 
+/// What to do with a bundle that is damaged.
+pub(crate) const COPY_AGAIN: &str =
+    "copy it again from the medium, and compare its size and `sha256sum` with the original's";
+
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
@@ -160,9 +178,10 @@ impl Failure for Error {
             Self::Io { .. } | Self::Busy { .. } | Self::OtherPartial { .. } => Class::Local,
             Self::NoSuchBlob(_) => Class::NotFound,
             Self::InBundle { source, .. } => source.class(),
-            Self::Key { .. } => Class::Input,
+            Self::Key { .. } | Self::LaterVolume { .. } => Class::Input,
             Self::Version { .. } | Self::UnknownEncoding { .. } => Class::Protocol,
             Self::NotABundle { .. }
+            | Self::Truncated { .. }
             | Self::WrongSize { .. }
             | Self::Volumes { .. }
             | Self::Limit { .. }
@@ -177,13 +196,15 @@ impl Failure for Error {
     }
 
     fn hints(&self) -> Vec<String> {
-        let copy_again =
-            "copy it again from the medium, and compare its size and `sha256sum` with the original's";
         let hint = match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "free space there, then run the same command again; it goes on where it stopped"
             }
-            Self::WrongSize { .. } | Self::Frame { .. } | Self::BlobDigest { .. } => copy_again,
+            Self::Truncated { .. }
+            | Self::WrongSize { .. }
+            | Self::Frame { .. }
+            | Self::BlobDigest { .. } => COPY_AGAIN,
+            Self::LaterVolume { first, .. } => return vec![format!("name that: {}", first.display())],
             Self::Volumes { .. } => "copy the volumes named above again; the others can stay",
             Self::Version { .. } | Self::UnknownEncoding { .. } => {
                 "use the Ferry that came with the bundle, or a newer one"

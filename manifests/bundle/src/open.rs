@@ -49,9 +49,12 @@ impl Bundle {
     pub fn open(path: &Path, trust: &Trust) -> Result<Self, Error> {
         Self::open_inner(path, trust).map_err(|error| match error {
             // These name the file themselves.
-            Error::Io { .. } | Error::NotABundle { .. } | Error::WrongSize { .. } | Error::Volumes { .. } => {
-                error
-            }
+            Error::Io { .. }
+            | Error::NotABundle { .. }
+            | Error::Truncated { .. }
+            | Error::LaterVolume { .. }
+            | Error::WrongSize { .. }
+            | Error::Volumes { .. } => error,
             other => Error::InBundle { path: path.to_owned(), source: Box::new(other) },
         })
     }
@@ -140,11 +143,11 @@ fn read_locator(volumes: &Volumes) -> Result<Locator, Error> {
     let cut_off = || {
         let mut magic = [0; 4];
         let zstd = volumes.read_exact_at(0, &mut magic).is_ok() && magic == 0xFD2F_B528_u32.to_le_bytes();
-        not_a_bundle(if zstd {
-            "its end is missing; the file is probably truncated"
+        if zstd {
+            Error::Truncated { path: path.to_owned() }
         } else {
-            "it is another kind of file"
-        })
+            not_a_bundle("it is another kind of file")
+        }
     };
     let mut footer = [0; seek_table::FOOTER as usize];
     let footer_at = size.checked_sub(seek_table::FOOTER).ok_or_else(|| not_a_bundle("it is too short"))?;

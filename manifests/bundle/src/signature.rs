@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use blake2::Digest as _;
+use ferry_model::report::Signer;
 
 use crate::Error;
 
@@ -27,6 +28,17 @@ pub enum SignatureState {
         /// The trusted comment: the bundle's name, version and catalog digest.
         comment: String,
     },
+}
+
+impl SignatureState {
+    /// The same as documents say it.
+    pub fn signer(&self) -> Signer {
+        match self.clone() {
+            Self::Unsigned => Signer::Unsigned,
+            Self::Unchecked { key_id } => Signer::Unchecked { key: key_id },
+            Self::Verified { key_id, comment } => Signer::Verified { key: key_id, comment },
+        }
+    }
 }
 
 impl fmt::Display for SignatureState {
@@ -67,6 +79,17 @@ fn key_error(path: &Path) -> impl Fn(minisign::PError) -> Error {
     move |error| Error::Key { path: path.clone(), reason: error.to_string() }
 }
 
+/// Bytes of a public key: algorithm 2, key number 8, key 32.
+const PUBLIC_KEY: usize = 2 + 8 + 32;
+/// Bytes of a secret key: algorithms 6, salt 32, limits 16, key number 8, seed 32, public key 32, checksum 32.
+const SECRET_KEY: usize = 6 + 32 + 16 + 8 + 32 + 32 + 32;
+
+/// Whether the last line of a key file holds this many bytes.
+fn has_bytes(text: &str, count: usize) -> bool {
+    let line = text.lines().last().unwrap_or_default();
+    BASE64.decode(line.trim()).is_ok_and(|bytes| bytes.len() == count)
+}
+
 /// minisign prints key numbers as one little-endian number.
 fn key_id(number: &[u8]) -> String {
     let number = number.try_into().map(u64::from_le_bytes).unwrap_or_default();
@@ -77,6 +100,10 @@ impl PublicKey {
     /// Reads `text`: a public key file's two lines, or the one line of base64 alone. `path` is for errors.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let text = text.trim();
+        if has_bytes(text, SECRET_KEY) {
+            let reason = "this is the secret half of a pair: give the public one (.pub)".to_owned();
+            return Err(Error::Key { path: path.to_owned(), reason });
+        }
         let key = if text.contains('\n') {
             minisign::PublicKeyBox::from_string(text).and_then(minisign::PublicKeyBox::into_public_key)
         } else {
@@ -101,6 +128,10 @@ impl SecretKey {
     /// Reads a secret key file. An encrypted one needs its password.
     pub fn read(path: &Path, password: Option<String>) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+        if has_bytes(text.trim(), PUBLIC_KEY) {
+            let reason = "this is the public half of a pair: give the secret one (.key)".to_owned();
+            return Err(Error::Key { path: path.to_owned(), reason });
+        }
         let parse = || minisign::SecretKeyBox::from_string(&text).map_err(key_error(path));
         let key = match password {
             Some(password) => parse()?.into_secret_key(Some(password)),

@@ -4,10 +4,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferry_model::Digest;
-use ferry_model::catalog::{Blob, Catalog, Encoding};
+use ferry_model::catalog::{Blob, Catalog, Encoding, Missing};
 use ferry_model::event::Events;
+use ferry_model::report::Signer;
 use serde::Serialize;
 
+use crate::error::COPY_AGAIN;
 use crate::locator::{LOCATOR_SIZE, Locator, Place};
 use crate::open::read_member;
 use crate::read::verified_frames;
@@ -15,9 +17,19 @@ use crate::seek_table::{self, FrameSize};
 use crate::{Bundle, Error, Volumes, layout, oci_index};
 
 /// What [`verify`] found.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
+    /// Whether every byte is what it must be.
+    pub verdict: Verdict,
+    /// The digest of its catalog.
+    pub catalog_digest: Digest,
+    /// Who vouches for it.
+    pub signer: Signer,
+    /// Whether it has everything that its lock asked for.
+    pub complete: bool,
+    /// What it was allowed to go without.
+    pub missing: Vec<Missing>,
     /// Blobs that were hashed.
     pub blobs: u64,
     /// Their bytes of content.
@@ -28,6 +40,16 @@ pub struct Verification {
     pub structure: Vec<String>,
     /// The volumes that all this lies in: the ones to copy again.
     pub volumes: Vec<String>,
+}
+
+/// Whether every byte of a bundle is what it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Yes.
+    Good,
+    /// No.
+    Damaged,
 }
 
 /// A damaged blob.
@@ -45,11 +67,15 @@ pub struct DamagedBlob {
 impl Verification {
     /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
-        self.damaged.is_empty() && self.structure.is_empty()
+        self.verdict == Verdict::Good
     }
 
     /// The result for people.
+    #[cfg(feature = "cli")]
     pub fn text(&self, bundle: &Bundle) -> String {
+        use ferry_display::{counted, printable};
+        use ferry_model::size::ByteSize;
+
         let mut lines = Vec::new();
         for blob in &self.damaged {
             lines.push(format!("DAMAGED  {}: {}", blob.digest, blob.reason));
@@ -57,17 +83,23 @@ impl Verification {
         }
         lines.extend(self.structure.iter().map(|problem| format!("DAMAGED  {problem}")));
         lines.extend(self.volumes.iter().map(|name| format!("DAMAGED  volume {name}: copy it again")));
-        let size = ferry_model::size::ByteSize(self.bytes);
+        lines.extend(self.missing.iter().map(|missing| {
+            format!("MISSING  {} {}: {}", missing.kind, printable(&missing.name), printable(&missing.reason))
+        }));
+        let (path, size) = (bundle.path().display(), ByteSize(self.bytes));
         let problems = self.damaged.len() + self.structure.len();
-        lines.push(if problems == 0 {
-            format!(
-                "{}: good. {} blobs, {size}, all as their digests say",
-                bundle.path().display(),
-                self.blobs
-            )
-        } else {
-            format!("{}: {problems} of {} blobs and parts are damaged", bundle.path().display(), self.blobs)
-        });
+        match self.verdict {
+            Verdict::Good => {
+                let but =
+                    if self.complete { "" } else { ", but INCOMPLETE: it was built without what is missing" };
+                let blobs = counted(usize::try_from(self.blobs).unwrap_or(usize::MAX), "blob");
+                lines.push(format!("{path}: good. {blobs}, {size}, all as their digests say{but}"));
+            }
+            Verdict::Damaged => {
+                lines.push(format!("{path}: {problems} of {} blobs and parts are damaged", self.blobs));
+                lines.push(format!("Next       {COPY_AGAIN}"));
+            }
+        }
         lines.push(format!("Catalog    {}", bundle.catalog_digest()));
         lines.push(format!("Signature  {}", bundle.signature()));
         lines.join("\n")
@@ -95,7 +127,7 @@ pub fn verify(bundle: &Bundle, threads: usize, events: &Events) -> Result<Verifi
                             lock(&fatal).get_or_insert(error);
                             return;
                         }
-                        Err(error) => lock(&damaged).push((blob.offset, blob.digest, error.to_string())),
+                        Err(error) => lock(&damaged).push((blob.offset, blob.digest, reason(&error))),
                     }
                 }
             });
@@ -116,7 +148,27 @@ pub fn verify(bundle: &Bundle, threads: usize, events: &Events) -> Result<Verifi
         needed_by: needed_by(bundle.catalog(), digest),
     });
     let damaged = damaged.collect();
-    Ok(Verification { blobs: blobs.len() as u64, bytes: total, damaged, structure, volumes })
+    let catalog = bundle.catalog();
+    Ok(Verification {
+        verdict: if is_good { Verdict::Good } else { Verdict::Damaged },
+        catalog_digest: bundle.catalog_digest(),
+        signer: bundle.signature().signer(),
+        complete: catalog.is_complete(),
+        missing: catalog.missing.clone(),
+        blobs: blobs.len() as u64,
+        bytes: total,
+        damaged,
+        structure,
+        volumes,
+    })
+}
+
+/// What is wrong with a blob, whose digest stands before it.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::BlobDigest { actual, .. } => format!("its content has digest {actual}"),
+        other => other.to_string(),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

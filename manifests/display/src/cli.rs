@@ -49,6 +49,12 @@ impl OutputArgs {
 }
 
 impl OutputArgs {
+    /// Says one thing on standard error, as these flags have it.
+    pub fn note(&self, text: impl Into<String>) {
+        let (events, _guard) = self.renderer();
+        events.note(text);
+    }
+
     /// Prints a result to standard output: as JSON, or as `text` makes it.
     pub fn print(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
         let result = match self.output {

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use ferry_model::Digest;
 use ferry_model::catalog::{Catalog, Chart, FileKind, Image, Missing};
+use ferry_model::report::Signer;
 use ferry_model::size::ByteSize;
 use serde::Serialize;
 
-use crate::{Align, Table, printable};
+use crate::{Align, Table, counted, printable};
 
 /// Layers that are listed as the largest.
 const LARGEST: usize = 5;
@@ -25,6 +26,8 @@ pub struct Facts {
     pub catalog_digest: Digest,
     /// About its signature, as a sentence.
     pub signature: String,
+    /// The same for programs.
+    pub signer: Signer,
 }
 
 /// What is in a bundle.
@@ -55,6 +58,8 @@ pub struct Summary<'a> {
     pub shared_size: u64,
     /// The largest blobs.
     pub largest: Vec<BlobSummary>,
+    #[serde(skip)]
+    sizes: HashMap<Digest, u64>,
 }
 
 /// An image.
@@ -189,6 +194,7 @@ pub fn summarize(catalog: &Catalog, bundle: Facts) -> Summary<'_> {
         content_size,
         shared_size: separate.saturating_sub(content_size),
         largest,
+        sizes,
     }
 }
 
@@ -263,7 +269,10 @@ impl Summary<'_> {
         } else {
             String::new()
         };
-        table.row(["Content", &format!("{} in {} blobs{shared}", ByteSize(self.content_size), self.blobs)]);
+        table.row([
+            "Content",
+            &format!("{} in {}{shared}", ByteSize(self.content_size), counted(self.blobs, "blob")),
+        ]);
         table.to_string()
     }
 
@@ -300,7 +309,7 @@ impl Summary<'_> {
                 format!("{place}{attached}"),
             ]);
             if tree {
-                tree_rows(&mut table, image.image);
+                tree_rows(&mut table, image.image, &self.sizes);
             }
         }
         out.push_str(&table.to_string());
@@ -358,13 +367,14 @@ impl Summary<'_> {
 }
 
 /// The manifests of an image and the blobs that each names.
-fn tree_rows(table: &mut Table, image: &Image) {
+fn tree_rows(table: &mut Table, image: &Image, sizes: &HashMap<Digest, u64>) {
     for manifest in image.all_manifests() {
         let platform = manifest.platform.as_ref().map(ToString::to_string).unwrap_or_default();
         let name = format!("  {} {}", manifest.digest.short(), manifest.media_type);
         table.row([name, ByteSize(manifest.size).to_string(), platform]);
         for blob in &manifest.blobs {
-            table.row([format!("    {blob}")]);
+            let size = sizes.get(blob).map(|size| ByteSize(*size).to_string());
+            table.row([format!("    {blob}"), size.unwrap_or_default()]);
         }
     }
 }

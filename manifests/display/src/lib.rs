@@ -34,4 +34,4 @@ pub use choose::{Environment, Guard, ProgressMode, ProgressModeError, Verbosity,
 pub use failure::{failure_json, write_failure, write_failure_json};
 pub use html::report_html;
 pub use table::{Align, Table};
-pub use text::{duration, printable, rate};
+pub use text::{counted, duration, printable, rate};

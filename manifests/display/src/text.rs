@@ -16,6 +16,11 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// `1 chart`, `3 charts`. `noun` is one that takes an s.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `12.3 MiB/s`.
 pub fn rate(bytes_per_second: u64) -> String {
     format!("{}/s", ByteSize(bytes_per_second))
@@ -43,6 +48,11 @@ fn is_unsafe(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "chart")), ["0 charts", "1 chart", "2 charts"]);
+    }
 
     #[test]
     fn durations() {
