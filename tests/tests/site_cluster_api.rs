@@ -271,6 +271,40 @@ fn objects_are_made_changed_and_taken_back() -> Result<()> {
 }
 
 #[test]
+fn secrets_are_taken_back_whatever_the_password_is_by_then() -> Result<()> {
+    let is_gone = |cluster: &FakeCluster, ground: &Ground| {
+        cluster.object(&format!("/api/v1/namespaces/{}", ground.namespace)).is_none()
+    };
+    for password in [Some("rotated-since"), None] {
+        let (cluster, ground) = Ground::fake()?;
+        let made = ground.apply(&[ground.namespace(), ground.secret().after([ground.namespace().id()])])?;
+        ensure!(made.failures.is_empty(), "{:?}", made.failures);
+        match password {
+            Some(password) => drop(ground.workspace.write("password", password)?),
+            None => {
+                fs::remove_file(ground.workspace.path("password"))?;
+                fs::remove_file(ground.workspace.path("tls.key"))?;
+            }
+        }
+        let left = ground.take_back("1")?;
+        ensure!(left.is_empty() && is_gone(&cluster, &ground), "{password:?}: {left:?}");
+    }
+
+    // What somebody else has put there is theirs, with the same password too.
+    let (cluster, ground) = Ground::fake()?;
+    ground.apply(&[ground.namespace(), ground.secret().after([ground.namespace().id()])])?;
+    cluster.apply_as(
+        "ops",
+        &json!({"apiVersion": "v1", "kind": "Secret", "metadata": ground.metadata("secret"),
+            "data": {"tls.key": "dGhlaXJz"}}),
+    )?;
+    let left = ground.take_back("1")?;
+    ensure!(left.iter().any(|reason| reason.contains("changed by somebody else")), "{left:?}");
+    ensure!(ground.value("secret", "tls.key")? == b"theirs");
+    Ok(())
+}
+
+#[test]
 fn objects_are_made_and_changed_on_the_cluster_at_hand() -> Result<()> {
     let Some(kubeconfig) = std::env::var_os("FERRY_TEST_KUBECONFIG") else {
         println!("SKIPPED: FERRY_TEST_KUBECONFIG names no cluster");

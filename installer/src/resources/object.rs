@@ -5,6 +5,7 @@ mod compare;
 mod data;
 mod quantity;
 mod remove;
+mod seal;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,13 +13,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ferry_model::Digest;
 use ferry_model::event::Task;
+use ferry_model::failure::Class;
 use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Object, State};
 use ferry_model::report::Failed;
 use serde_json::{Value, json};
 
 use super::key_patch::contended;
-use super::{Kept, Manage, Mine, Undone, unknown};
+use super::{Kept, Manage, Mine, Undone, unknown, without};
 use crate::cluster::{Cluster, Force, MANAGER, Place, Target};
 use crate::context::Context;
 use data::Filled as _;
@@ -60,6 +62,18 @@ impl Manage for Object {
 
     async fn observe(&self, context: &Context) -> State {
         self.look(context).await.unwrap_or_else(unknown)
+    }
+
+    async fn observe_to_undo(&self, context: &Context) -> State {
+        match self.live(context).await {
+            Ok(Some(live)) if !self.is_public() => State::present([("sealed", seal::seal(self, &live))]),
+            _ => self.observe(context).await,
+        }
+    }
+
+    fn owned(&self, seen: &State) -> State {
+        // Whether it matches says whether today's secrets are in it.
+        if self.is_public() { seen.clone() } else { without(seen, &["matches"]) }
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
@@ -117,6 +131,7 @@ const TEMPLATE: &str = "/spec/template";
 
 trait Looked {
     async fn look(&self, context: &Context) -> Result<State, Failed>;
+    async fn live(&self, context: &Context) -> Result<Option<Value>, Failed>;
     async fn cluster(&self, context: &Context) -> Result<Cluster, Failed>;
     fn place(&self) -> Place;
     fn is_public(&self) -> bool;
@@ -124,26 +139,34 @@ trait Looked {
 
 impl Looked for Object {
     async fn look(&self, context: &Context) -> Result<State, Failed> {
-        let (cluster, place) = (self.cluster(context).await?, self.place());
-        let Some(live) = cluster.get(&place).await? else { return Ok(State::Absent) };
-        if live.pointer("/metadata/deletionTimestamp").is_some() {
-            let reason = format!("{place} is being removed; try again when it is gone");
-            return Ok(State::Unknown { reason });
-        }
+        let Some(live) = self.live(context).await? else { return Ok(State::Absent) };
+        let hidden = |matches: &str| {
+            State::present([("matches", matches.to_owned()), ("sealed", seal::seal(self, &live))])
+        };
         if !self.is_fillable(context) {
             // What is yet to be made cannot be there.
-            return Ok(State::present([("matches", "no")]));
+            return Ok(hidden("no"));
         }
         let wanted = self.filled(context, Some(&live)).await?;
         let projected = compare::project(&wanted, &live);
         let matches = if projected == wanted { "yes" } else { "no" };
-        let state = State::present([("matches", matches)]);
         if !self.is_public() {
-            return Ok(state);
+            return Ok(hidden(matches));
         }
         // That its fields are no longer what they were when the plan was made must be seen.
         let fields = Digest::of(projected.to_string().as_bytes()).hex();
         Ok(State::present([("matches", matches), ("sha256", &fields)]).with_text(yaml(&projected)))
+    }
+
+    /// What the cluster has of it. Of what is being removed nothing can be said.
+    async fn live(&self, context: &Context) -> Result<Option<Value>, Failed> {
+        let (cluster, place) = (self.cluster(context).await?, self.place());
+        let live = cluster.get(&place).await?;
+        if live.as_ref().is_some_and(|live| live.pointer("/metadata/deletionTimestamp").is_some()) {
+            let reason = format!("{place} is being removed; try again when it is gone");
+            return Err(Failed::because(Class::Transient, reason));
+        }
+        Ok(live)
     }
 
     async fn cluster(&self, context: &Context) -> Result<Cluster, Failed> {
