@@ -78,13 +78,8 @@ async fn shut(context: &Context, steps: &[Begun<'_>]) -> Option<String> {
 
 /// The steps to undo, the last one first. What ran before and takes up others' changes comes last, when those are back.
 fn undo_order<'a>(plan: &'a Plan, progress: &'a Progress) -> Vec<Begun<'a>> {
-    let is_open = |begun: &StepProgress| {
-        begun.before.is_some()
-            && matches!(
-                begun.state,
-                StepState::Started | StepState::Done(_) | StepState::Failed(_) | StepState::Left(_)
-            )
-    };
+    // A step that was done may have been begun again, and not been tried then: what it had made stands.
+    let is_open = |begun: &StepProgress| begun.before.is_some() && begun.state != StepState::Undone;
     let open = plan.steps.iter().rev().filter(|step| !step.resource.desired.is_check());
     let open =
         open.filter_map(|step| Some((step, progress.steps.get(&step.id).filter(|begun| is_open(begun))?)));
@@ -125,11 +120,7 @@ fn mine(plan: &Plan, progress: &Progress) -> Mine {
 
 /// Whether a step made what was not there.
 fn was_absent(begun: &StepProgress) -> bool {
-    let made = matches!(
-        begun.state,
-        StepState::Started | StepState::Done(_) | StepState::Left(_) | StepState::Undone
-    );
-    made && begun.before.as_ref().is_some_and(|before| before.state == State::Absent)
+    begun.before.as_ref().is_some_and(|before| before.state == State::Absent)
 }
 
 struct Undoing<'a> {

@@ -2,6 +2,7 @@
 
 mod doubt;
 mod owned;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::fs;
