@@ -1,4 +1,4 @@
-//! What is left when a run is taken back.
+//! What is left when a run is taken back: what it needs stays with it and it can be tried again.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::journal::{Progress, RunFolder, Stop};
 use crate::observe::observe;
 use crate::plan::plan;
 use crate::report;
-use crate::session::rollback_site;
+use crate::session::{rollback_site, status};
 
 impl Ground {
     /// The configuration of a service, and the service, which takes it up: two files.
@@ -40,6 +40,10 @@ impl Ground {
         rollback_site(&self.context(), Some("1")).await.unwrap().0
     }
 
+    async fn state(&self) -> &'static str {
+        status(&self.context()).await.unwrap().runs[0].state
+    }
+
     /// Puts something in the way of whoever writes this file.
     fn block(&self, name: &str) {
         fs::create_dir_all(self.path(&format!("{name}.ferry-new/x"))).unwrap();
@@ -53,6 +57,58 @@ impl Ground {
 fn left(report: &Report) -> Vec<(ResourceId, String)> {
     let told = report.with(Outcome::Left);
     told.map(|change| (change.resource.clone(), change.failure.clone().unwrap().message)).collect()
+}
+
+#[tokio::test]
+async fn what_something_needs_that_stays_stays_with_it() {
+    for was_there in [false, true] {
+        let ground = Ground::new();
+        if was_there {
+            for name in ["etc/config", "etc/service"] {
+                fs::write(ground.path(name), "the operator's\n").unwrap();
+            }
+        }
+        let before = ground.picture(true);
+        ground.apply_service(None).await;
+        let after = ground.picture(true);
+
+        // It cannot be looked at for a while.
+        let (service, aside) = (ground.path("etc/service"), ground.path("aside"));
+        fs::rename(&service, &aside).unwrap();
+        fs::create_dir(&service).unwrap();
+        let told = left(&ground.take_all_back().await);
+        assert_eq!(told.len(), 2, "{told:?}");
+        let why = format!("file {} needs it and stays", service.display());
+        assert!(told.iter().any(|(id, told)| id.as_str().ends_with("etc/config") && told.contains(&why)));
+        assert_eq!(ground.state().await, "undone in part");
+        fs::remove_dir(&service).unwrap();
+        fs::rename(&aside, &service).unwrap();
+        assert_eq!(ground.picture(true), after, "it was there before: {was_there}");
+
+        // Somebody makes it their own.
+        let ours = fs::read(&service).unwrap();
+        fs::write(&service, "mine\n").unwrap();
+        assert_eq!(left(&ground.take_all_back().await).len(), 2);
+        fs::write(&service, ours).unwrap();
+        assert_eq!(ground.picture(true), after);
+
+        assert_eq!(left(&ground.take_all_back().await), []);
+        assert_eq!(ground.picture(true), before);
+        assert_eq!(ground.state().await, "undone");
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_needs_nothing() {
+    let ground = Ground::new();
+    for name in ["etc/config", "etc/service"] {
+        fs::write(ground.path(name), "the operator's\n").unwrap();
+    }
+    ground.apply_service(None).await;
+    fs::remove_file(ground.path("etc/service")).unwrap();
+    let told = left(&ground.take_all_back().await);
+    assert!(told.len() == 1 && told[0].0.as_str().ends_with("etc/service"), "{told:?}");
+    assert_eq!(fs::read_to_string(ground.path("etc/config")).unwrap(), "the operator's\n");
 }
 
 #[tokio::test]
