@@ -232,7 +232,10 @@ impl Failure for Error {
                 "mend that and `apply` again: the run is as it was, and goes on where it stopped".into(),
                 "or take it back: `rollback`".into(),
             ],
-            Self::HalfUndone { .. } => vec!["`rollback` goes on taking it back; then `apply` again".into()],
+            Self::HalfUndone { run } => vec![
+                "`rollback` goes on taking it back; then `apply` again".into(),
+                format!("or give that up: `rollback {run} --leave` leaves as it is what is not taken back"),
+            ],
             Self::Preflight { remedies, .. } => {
                 let skip = "--skip-check NAME leaves a check out, at your own risk";
                 remedies.iter().cloned().chain([skip.to_owned()]).collect()

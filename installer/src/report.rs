@@ -106,7 +106,7 @@ pub fn read(run: &RunFolder) -> Result<Report, Error> {
     let (plan, progress) = (run.plan()?, run.progress()?);
     let basis = Basis::read(run)?.unwrap_or(Basis {
         program: env!("CARGO_PKG_VERSION").to_owned(),
-        signer: Signer::Unsigned,
+        signer: Signer::Unknown,
         bundle_size: 0,
         contents: Vec::new(),
         missing: Vec::new(),
@@ -247,6 +247,13 @@ pub fn text(report: &Report, run: &RunFolder) -> String {
     }
     if count(Outcome::Left) > 0 {
         let _ = writeln!(text, "  next: mend that by hand, or try it again: `rollback {}`", report.run);
+    }
+    if run.progress().is_ok_and(|progress| progress.undo == Undo::Begun) {
+        let _ = writeln!(
+            text,
+            "  or: `rollback {} --leave` leaves it as it is; until then the run is half taken back, and `apply` is refused",
+            report.run
+        );
     }
     for sentence in &report.waiting {
         let _ = writeln!(text, "{}", ferry_display::printable(sentence));

@@ -1,10 +1,12 @@
 //! Undoing a run: its steps in reverse, only those that are its own, each noted before and after.
 //!
 //! What cannot be undone stays, and with it what it needs ([`ties`]). That ends the undo all the same, and can be tried again. Only
-//! where something is half undone does the run stay half taken back, until that is undone.
+//! where something is half undone does the run stay half taken back: until that is undone, or somebody gives it up ([`leave`]).
 
 mod ended;
+mod leave;
 mod order;
+mod registry;
 mod ties;
 
 use ferry_model::journal::JournalEvent;
@@ -17,7 +19,9 @@ use crate::journal::{Journal, Progress, RunFolder, StepProgress, Undo};
 use crate::resources::{Kept, Manage as _, Mine, ToUndo, Undone, undo_images};
 use crate::session::endpoint;
 use ended::{Came, Ended, changed_since, is_ours, is_still};
+pub(crate) use leave::leave;
 use order::{Begun, batches, images_last, is_image, is_node, mine, takes_up, undo_order};
+pub(crate) use registry::registry_file;
 use ties::{Fate, Ties};
 
 /// Undoes what `progress` knows as begun. Fails only if the journal cannot be written; what could not be undone is noted
@@ -37,11 +41,13 @@ pub async fn rollback(
         Undo::Begun => {}
     }
     context.events.stage("undo", None, Some(steps.len() as u64));
-    let shut = shut(context, &steps).await;
+    let of_images = registry::context_of(context, plan, run)?;
+    let of_images = of_images.as_ref().unwrap_or(context);
+    let shut = shut(of_images, &steps).await;
     // An own registry takes its images along, and whether it does is known when it is gone.
     let steps = if shut.is_some() { images_last(steps) } else { steps };
     let (kept, mine, ties) = (run.kept(), mine(plan, progress), Ties::new(plan, progress));
-    let mut undoing = Undoing { context, journal, kept, mine, shut, ties };
+    let mut undoing = Undoing { context, of_images, journal, kept, mine, shut, ties };
     undoing.look_ahead(&steps).await;
     let mut is_half = false;
     for batch in batches(&steps) {
@@ -77,6 +83,8 @@ async fn shut(context: &Context, steps: &[Begun<'_>]) -> Option<String> {
 
 struct Undoing<'a> {
     context: &'a Context,
+    /// The same, for the registry that the run's images are in.
+    of_images: &'a Context,
     journal: &'a Journal,
     kept: Kept,
     mine: Mine,
@@ -145,7 +153,7 @@ impl<'a> Undoing<'a> {
             let reason = format!("{id} stays: what stood there before was never seen");
             return Some(Ended::Left { reason, is_there: true });
         }
-        let now = step.resource.desired.observe_to_undo(self.context).await;
+        let now = step.resource.desired.observe_to_undo(self.context_of(step)).await;
         if let State::Unknown { reason } = now {
             return Some(Ended::NotTried(format!("{id} cannot be looked at: {reason}")));
         }
@@ -179,6 +187,13 @@ impl<'a> Undoing<'a> {
         }
     }
 
+    fn context_of(&self, step: &Step) -> &'a Context {
+        match step.resource.desired {
+            Desired::Image(_) | Desired::Project(_) => self.of_images,
+            _ => self.context,
+        }
+    }
+
     /// Undoes steps of one batch. Gives how each came out, in their order.
     async fn undo(&self, steps: &[Begun<'_>]) -> Vec<Ended> {
         let images: Vec<ToUndo<'_>> = steps
@@ -189,7 +204,7 @@ impl<'a> Undoing<'a> {
             })
             .collect();
         if !images.is_empty() {
-            let outcomes = undo_images(self.context, &self.kept, &self.mine, &images).await;
+            let outcomes = undo_images(self.of_images, &self.kept, &self.mine, &images).await;
             return outcomes.into_iter().map(Ended::from).collect();
         }
         let mut outcomes = Vec::new();
@@ -197,7 +212,7 @@ impl<'a> Undoing<'a> {
             let outcome = match &begun.before {
                 Some(before) => {
                     let desired = &step.resource.desired;
-                    desired.undo(self.context, before, &self.kept, &self.mine).await
+                    desired.undo(self.context_of(step), before, &self.kept, &self.mine).await
                 }
                 None => Ok(Undone::Restored),
             };

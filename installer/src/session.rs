@@ -25,7 +25,7 @@ use crate::observe::{Observed, observe};
 use crate::plan::{PlanError, plan};
 use crate::report::{self, Basis};
 use crate::rights;
-use crate::rollback::rollback;
+use crate::rollback::{leave, registry_file, rollback};
 
 pub(crate) use alone::apply_alone;
 pub use status::{RunStatus, Status, status};
@@ -103,7 +103,8 @@ async fn look_and_apply(
     rights::require(context, &plan).await?;
     context.fleet.begin();
     let basis = Basis::new(context.bundle()?, checks);
-    let (run, journal) = RunFolder::begin(&state, &plan, &[basis.file()])?;
+    let files: Vec<_> = [Some(basis.file()), registry_file(context)].into_iter().flatten().collect();
+    let (run, journal) = RunFolder::begin(&state, &plan, &files)?;
     apply(context, &plan, &run, &journal, &Progress::default()).await?;
     // The report is made from what the run noted; of thousands of steps, both at once would be twice the memory.
     drop((desire, observed, plan));
@@ -201,26 +202,7 @@ pub async fn rollback_site(
 ) -> Result<(ferry_model::report::Report, RunFolder), Error> {
     let state = context.site.state_folder();
     let _lock = SiteLock::take(&state)?;
-    let mut chosen = None;
-    for run in RunFolder::all(&state)? {
-        let is_open = run.progress()?.undo != Undo::Ended;
-        let is_meant = match name {
-            Some(name) => RunFolder::find(&state, Some(name))?.as_ref() == Some(&run),
-            None => is_open,
-        };
-        if is_meant {
-            chosen = Some(run);
-        }
-    }
-    let Some(run) = chosen else {
-        let runs = RunFolder::all(&state)?.iter().map(RunFolder::name).collect::<Vec<_>>().join(", ");
-        let problem = name.map_or_else(
-            || "there is no run to take back".to_owned(),
-            |name| format!("there is no run {name}; there are: {runs}"),
-        );
-        let hint = "`status` lists the runs of a site; `rollback RUN` tries again what a run has left";
-        return Err(Error::Usage { problem, hint: hint.into() });
-    };
+    let run = to_take_back(&state, name)?;
     refuse_below(&state, &run)?;
     let (plan, progress) = (run.plan()?, run.progress()?);
     context.fleet.begin();
@@ -228,6 +210,52 @@ pub async fn rollback_site(
     leave_nodes(context).await;
     undone?;
     Ok((report::write(&run)?, run))
+}
+
+/// Gives up taking back a run that is half taken back: what is not, stays as it is. Of one that is over, tells what it has left.
+pub fn leave_site(
+    context: &Context,
+    name: Option<&str>,
+) -> Result<(ferry_model::report::Report, RunFolder), Error> {
+    let state = context.site.state_folder();
+    let _lock = SiteLock::take(&state)?;
+    let run = to_take_back(&state, name)?;
+    let progress = run.progress()?;
+    match progress.undo {
+        Undo::No => {
+            let problem = format!("run {0} stands, and nothing of it was to be taken back", run.name());
+            let hint = format!("without `--leave`, `rollback {}` takes it back", run.name());
+            return Err(Error::Usage { problem, hint });
+        }
+        Undo::Begun => leave(&run.plan()?, &run, &run.journal()?, &progress)?,
+        Undo::Ended => {}
+    }
+    Ok((report::write(&run)?, run))
+}
+
+/// The run of this name, or the last one that is not taken back yet.
+fn to_take_back(state: &Path, name: Option<&str>) -> Result<RunFolder, Error> {
+    let mut chosen = None;
+    for run in RunFolder::all(state)? {
+        let is_open = run.progress()?.undo != Undo::Ended;
+        let is_meant = match name {
+            Some(name) => RunFolder::find(state, Some(name))?.as_ref() == Some(&run),
+            None => is_open,
+        };
+        if is_meant {
+            chosen = Some(run);
+        }
+    }
+    if let Some(run) = chosen {
+        return Ok(run);
+    }
+    let runs = RunFolder::all(state)?.iter().map(RunFolder::name).collect::<Vec<_>>().join(", ");
+    let problem = name.map_or_else(
+        || "there is no run to take back".to_owned(),
+        |name| format!("there is no run {name}; there are: {runs}"),
+    );
+    let hint = "`status` lists the runs of a site; `rollback RUN` tries again what a run has left";
+    Err(Error::Usage { problem, hint: hint.into() })
 }
 
 /// A run on which a later one stands cannot be taken back: what it made is the later one's ground.

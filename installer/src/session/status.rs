@@ -222,7 +222,12 @@ impl Status {
         let last = self.runs.last()?;
         let hint = match last.state {
             "cut off" => "`apply` goes on where the run stopped; `rollback` takes it back",
-            "half undone" => "`rollback` goes on taking it back",
+            "half undone" => {
+                return Some(format!(
+                    "`rollback` goes on taking it back; `rollback {} --leave` gives that up",
+                    last.run
+                ));
+            }
             "undone in part" => {
                 return Some(format!("mend what was left by hand, or try it again: `rollback {}`", last.run));
             }

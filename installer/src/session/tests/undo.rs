@@ -1,18 +1,18 @@
-//! What is left when a run is taken back: what it needs stays with it and it can be tried again.
+//! What is left when a run is taken back: what it needs stays with it, the site is not locked, and it can be tried again or given up.
 
 use std::fs;
 
 use ferry_model::plan::{Content, Desired, File, Resource, ResourceId};
-use ferry_model::report::{Outcome, Report};
+use ferry_model::report::{Outcome, Report, Signer};
 
 use super::{Ground, identity};
 use crate::apply::apply;
 use crate::desire::Desire;
-use crate::journal::{Progress, RunFolder, Stop};
+use crate::journal::{Progress, RunFolder, Stop, Undo};
 use crate::observe::observe;
 use crate::plan::plan;
 use crate::report;
-use crate::session::{rollback_site, status};
+use crate::session::{leave_site, rollback_site, status};
 
 impl Ground {
     /// The configuration of a service, and the service, which takes it up: two files.
@@ -129,4 +129,67 @@ async fn a_step_that_was_done_and_could_not_be_done_again_is_taken_back() {
     ground.unblock("etc/config");
     assert_eq!(left(&ground.take_all_back().await), []);
     assert_eq!(ground.picture(true), before);
+}
+
+#[tokio::test]
+async fn a_run_that_is_half_taken_back_goes_on_or_is_given_up() {
+    for gives_up in [false, true] {
+        let ground = Ground::new();
+        let before = ground.picture(true);
+        ground.apply(None).await.unwrap();
+        let refused = leave_site(&ground.context(), None).unwrap_err();
+        assert!(refused.to_string().contains("run 0001 stands"), "{refused}");
+        ground.block("etc/daemon.json");
+        let (report, run) = rollback_site(&ground.context(), None).await.unwrap();
+        assert_eq!(left(&report).len(), 1, "{report:?}");
+        assert!(report::text(&report, &run).contains("`rollback 0001 --leave`"));
+        let told = status(&ground.context()).await.unwrap();
+        assert!(told.runs[0].state == "half undone" && told.text().contains("`rollback 0001 --leave`"));
+
+        // Out of sight, it is half undone still.
+        let (file, aside) = (ground.path("etc/daemon.json"), ground.path("aside"));
+        fs::rename(&file, &aside).unwrap();
+        fs::create_dir(&file).unwrap();
+        rollback_site(&ground.context(), None).await.unwrap();
+        assert_eq!(ground.state().await, "half undone");
+        fs::remove_dir(&file).unwrap();
+        fs::rename(&aside, &file).unwrap();
+
+        if gives_up {
+            let stands = ground.picture(true);
+            let (report, run) = leave_site(&ground.context(), Some("1")).unwrap();
+            assert_eq!(run.progress().unwrap().undo, Undo::Ended);
+            let told = left(&report);
+            assert!(told.len() == 1 && told[0].1.contains("left as it is, half taken back"), "{told:?}");
+            assert!(told[0].1.contains("is kept in") && report.by_hand == [told[0].1.clone()], "{report:?}");
+            assert_eq!(ground.picture(true), stands, "giving up changes nothing");
+            assert_eq!(ground.state().await, "undone in part");
+            let lines = run.entries().unwrap();
+            leave_site(&ground.context(), Some("1")).unwrap();
+            assert_eq!(run.entries().unwrap(), lines, "it is over");
+        }
+        ground.unblock("etc/daemon.json");
+        assert_eq!(left(&ground.take_all_back().await), []);
+        assert_eq!(ground.picture(true), before, "given up: {gives_up}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_come_to_when_a_run_is_given_up_is_told() {
+    let ground = Ground::new();
+    ground.apply(None).await.unwrap();
+    let steps = ground.run().unwrap().plan().unwrap().steps.len();
+    ground.take_back(Some(Stop { after: 4, written: true })).await.unwrap_err();
+    let (report, _) = leave_site(&ground.context(), None).unwrap();
+    let told = left(&report);
+    let undone = report.with(Outcome::Undone).count();
+    assert!(undone > 0 && told.len() > 1 && undone + told.len() == steps, "{report:?}");
+    assert!(told.iter().any(|(_, why)| why.contains("is left as it is, not taken back")), "{told:?}");
+}
+
+#[tokio::test]
+async fn of_a_bundle_that_is_not_on_record_nothing_is_claimed() {
+    let ground = Ground::new();
+    ground.apply(None).await.unwrap();
+    assert_eq!(report::read(&ground.run().unwrap()).unwrap().signer, Signer::Unknown);
 }
