@@ -10,7 +10,7 @@ pub struct Host(String);
 
 /// A text is no [`Host`] or no [`RegistryAddress`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no {expected}")]
+#[error("`{text}` is not {expected}")]
 pub struct HostError {
     text: String,
     expected: &'static str,

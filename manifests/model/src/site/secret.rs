@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 const FORM: &str =
     "a secret is named by one of `{env: NAME}`, `{file: PATH}` and `{secret: namespace/name/key}`";
@@ -20,8 +21,8 @@ pub struct Login {
 }
 
 /// Where a secret is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "SecretMapping", into = "SecretMapping")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "SecretMapping")]
 pub enum SecretSource {
     /// An environment variable.
     Environment(String),
@@ -90,6 +91,52 @@ impl From<SecretSource> for SecretMapping {
                 Self { secret: Some(format!("{namespace}/{name}/{key}")), ..none }
             }
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Form)
+    }
+}
+
+/// Reads a mapping. Whoever writes the secret itself there is told the form; it is not repeated.
+struct Form;
+
+impl<'de> Visitor<'de> for Form {
+    type Value = SecretSource;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FORM)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
+        let mapping = SecretMapping::deserialize(MapAccessDeserializer::new(map))?;
+        mapping.try_into().map_err(A::Error::custom)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<SecretSource, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<SecretSource, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<SecretSource, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<SecretSource, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<SecretSource, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<SecretSource, E> {
+        Err(E::custom(FORM))
     }
 }
 

@@ -71,7 +71,7 @@ fn slips_are_named() {
         ("  via: daemonSet\n  daemonSet: {image: busybox, namespace: Ops_1}\n", "no name of a namespace"),
         ("  via: daemonSet\n  daemonSet: {image: busybox}\n  hosts: [{name: a}]\n", "the cluster lists"),
         ("  ssh: {sudoPassword: {env: PW}}\n", "`sudo: true`"),
-        ("  ssh: {sudo: true, sudoPassword: hunter2}\n", "expected mapping"),
+        ("  ssh: {sudo: true, sudoPassword: hunter2}\n", "`{env: NAME}`"),
         ("  fromMesos: 'http://me:hunter2@m:5050'\n", "credentials"),
         (
             "  configure: true\n  registries: [{address: 'a:1', plainHttp: true, unverified: true}]\n",
