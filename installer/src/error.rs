@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use ferry_model::document::DocumentError;
+use ferry_model::Digest;
 use ferry_model::failure::{Class, Failure};
 use ferry_model::report::Failed;
 
@@ -12,6 +12,7 @@ use crate::export::ExportError;
 use crate::plan::PlanError;
 use crate::push::PushError;
 use crate::serve::ServeError;
+use crate::site::SiteFileError;
 
 /// A failure of the installer.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +46,9 @@ pub enum Error {
         /// The first of them.
         first: String,
     },
-    /// The site file is wrong.
-    #[error("{}:{source}", path.display())]
-    Site {
-        /// The site file.
-        path: PathBuf,
-        /// Where and what.
-        source: Box<DocumentError>,
-    },
+    /// The site file is wrong, or not there.
+    #[error(transparent)]
+    SiteFile(#[from] SiteFileError),
     /// A plan or a journal is not what this program can read.
     #[error("{} cannot be read: {problem}", path.display())]
     Damaged {
@@ -113,8 +109,16 @@ pub enum Error {
         /// The platform.
         platform: String,
     },
+    /// The plan is for another bundle.
+    #[error("the plan was made for another bundle: for {made_for}, and this is {given}")]
+    OtherBundle {
+        /// Its name, version and catalog.
+        made_for: String,
+        /// Those of the bundle that is here.
+        given: String,
+    },
     /// The site has changed since the plan was made.
-    #[error("the site has changed since the plan was made: {}", differences.join("; "))]
+    #[error("the site has changed since the plan was made:{}", lines(differences))]
     Drift {
         /// Each resource, with what it was and is.
         differences: Vec<String>,
@@ -180,22 +184,52 @@ impl Error {
     }
 }
 
+/// One to a line, with short digests: their first digits tell two apart.
+fn lines(differences: &[String]) -> String {
+    const MOST: usize = 20;
+    let mut text: String = differences
+        .iter()
+        .take(MOST)
+        .map(|difference| format!("\n  {}", with_short_digests(difference)))
+        .collect();
+    if let Some(more) = differences.len().checked_sub(MOST).filter(|&more| more > 0) {
+        text.push_str(&format!("\n  and {more} more"));
+    }
+    text
+}
+
+fn with_short_digests(text: &str) -> String {
+    const PREFIX: &str = "sha256:";
+    let mut parts = text.split(PREFIX);
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        short.push_str(PREFIX);
+        match part.get(..64).and_then(|hex| Digest::from_hex(hex).ok()) {
+            Some(digest) => short.push_str(&(digest.short() + &part[64..])),
+            None => short.push_str(part),
+        }
+    }
+    short
+}
+
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Io { .. } => Class::Local,
             Self::Incomplete { .. } => Class::NotFound,
             Self::Usage { .. } => Class::Usage,
-            Self::Site { source, .. } => source.class(),
+            Self::SiteFile(error) => error.class(),
             Self::Damaged { .. }
             | Self::NameClash { .. }
             | Self::PlaceClash { .. }
             | Self::Place { .. }
             | Self::NameOfNothing { .. }
             | Self::NoPlatform { .. } => Class::Input,
-            Self::Locked { .. } | Self::Drift { .. } | Self::HalfUndone { .. } | Self::Preflight { .. } => {
-                Class::Local
-            }
+            Self::Locked { .. }
+            | Self::OtherBundle { .. }
+            | Self::Drift { .. }
+            | Self::HalfUndone { .. }
+            | Self::Preflight { .. } => Class::Local,
             Self::Blueking(error) => error.class(),
             Self::Plan(error) | Self::CannotGoOn { source: error, .. } => error.class(),
             Self::Failed(failed) => failed.class(),
@@ -214,7 +248,7 @@ impl Failure for Error {
                 vec!["`inspect` lists what is missing; to push what there is, say --allow-incomplete".into()]
             }
             Self::Usage { hint, .. } => vec![hint.clone()],
-            Self::Site { source, .. } => source.hints(),
+            Self::SiteFile(error) => error.hints(),
             Self::Locked { .. } => vec!["wait for it to end; the lock goes with its process".into()],
             Self::NameClash { .. } => {
                 vec!["give one of them another name under `registry.names` in the site file".into()]
@@ -226,6 +260,9 @@ impl Failure for Error {
             Self::NameOfNothing { .. } => vec!["`inspect` lists the images of a bundle".into()],
             Self::NoPlatform { .. } => {
                 vec!["build the bundle with that platform, or say `manifestLists: accepted` if the registry takes them".into()]
+            }
+            Self::OtherBundle { .. } => {
+                vec!["name the bundle that it was made for, or make a new plan and have it reviewed".into()]
             }
             Self::Drift { .. } => vec!["make a new plan and have it reviewed".into()],
             Self::CannotGoOn { .. } => vec![
@@ -249,5 +286,24 @@ impl Failure for Error {
             Self::Export(error) => error.hints(),
             Self::Serve(error) => error.hints(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_told_one_by_one() {
+        let digest = Digest::of(b"1");
+        let differences: Vec<String> = (0..25)
+            .map(|number| format!("image r:5000/a:{number} was absent and is digest {digest}, by sha256:no"))
+            .collect();
+        let text = Error::Drift { differences }.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 22, "{text}");
+        let expected =
+            format!("  image r:5000/a:0 was absent and is digest sha256:{}, by sha256:no", digest.short());
+        assert_eq!((lines[1], lines[21]), (expected.as_str(), "  and 5 more"));
     }
 }

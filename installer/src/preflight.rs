@@ -50,7 +50,7 @@ pub use needs::{needs, registry_space};
 pub use nodes::{NodeChecks, preflight_nodes, room};
 pub use on_node::look_at_this_node;
 pub use report::{PreflightReport, blocking, list_text};
-pub use request::{bkrepo_login, login, repositories, skipped};
+pub use request::{bkrepo_login, changes_login, login, login_differs, repositories, skipped};
 
 /// Looking at a machine: a handful of commands, each with a limit of its own.
 const HOST_LIMIT: Duration = Duration::from_secs(45);
@@ -112,6 +112,8 @@ pub struct Request<'a> {
     pub login: Result<Option<Login>, Failed>,
     /// Who uploads to the site's bkrepo; absent where it has none.
     pub bkrepo: Option<Result<BkrepoLogin, Failed>>,
+    /// Whether the login of a registry that Ferry brings up is about to change: the one that runs does not know the new one yet.
+    pub login_changes: bool,
     /// Names of checks that are left out.
     pub skip: BTreeSet<&'static str>,
     /// Told what happens.
@@ -120,7 +122,7 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     fn wants(&self, kind: &Kind) -> bool {
-        !self.skip.contains(kind.name)
+        !self.skip.contains(kind.name) && !(self.login_changes && *kind == catalogue::REGISTRY_PUSH)
     }
 
     fn is_for_blueking(&self) -> bool {
@@ -141,6 +143,9 @@ pub async fn preflight(request: &Request<'_>) -> Vec<Check> {
         probe::check_registry(request),
         probe::check_bkrepo(request),
     );
+    if request.login_changes {
+        checks.extend(registry::push_not_tried(&checks));
+    }
     checks.extend(bkrepo);
     checks.extend(storage::check_storage(&request.needs, request.bundle.catalog(), &storage));
     checks.extend(limits::check_layers(request.bundle.catalog()));

@@ -1,15 +1,17 @@
 //! The site file, and what it names: paths relative to it, secrets, whom to trust.
 
+mod error;
 mod secrets;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ferry_model::Digest;
-use ferry_model::document::DocumentError;
 use ferry_model::site::{Site, Tls};
 use ferry_transfer::{CaFile, Options};
 
+pub use error::SiteFileError;
 pub use secrets::{Secret, Secrets};
 
 use crate::Error;
@@ -26,15 +28,27 @@ pub struct SiteFile {
 }
 
 impl SiteFile {
+    /// Where it lies where nobody says.
+    pub const DEFAULT: &str = "site.yaml";
+
     /// Reads and checks a site file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
-        let site = Site::parse(&text).map_err(|source: DocumentError| Error::Site {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
+        let bytes = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SiteFileError::Missing { path: path.to_owned() }.into());
+            }
+            other => other.map_err(Error::io("reading", path))?,
+        };
+        let text = String::from_utf8(bytes).map_err(|error| SiteFileError::binary(path, error.as_bytes()))?;
+        let site = Site::parse(&text).map_err(|source| SiteFileError::text(path, &text, source))?;
         let path = fs::canonicalize(path).map_err(Error::io("reading", path))?;
         Ok(Self { path, site, digest: Site::digest(&text) })
+    }
+
+    /// Reads the one that is named; where none is, [`SiteFile::DEFAULT`] if it is there.
+    pub fn read_any(named: Option<&Path>) -> Result<Option<Self>, Error> {
+        let default = || Some(Path::new(Self::DEFAULT)).filter(|path| path.exists());
+        named.or_else(default).map(Self::read).transpose()
     }
 
     /// The folder that its relative paths begin at.

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::fleet::members;
 use crate::preflight::{
     CHECKS, NodeChecks, PreflightReport, Profile, Request, Role, bkrepo_login, check_cluster, list_text,
-    login, needs, preflight, preflight_nodes, registry_space, repositories, room, skipped,
+    login, login_differs, needs, preflight, preflight_nodes, registry_space, repositories, room, skipped,
 };
 use crate::site::SiteFile;
 
@@ -33,7 +33,7 @@ pub(super) struct Args {
     bundle: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
-    /// The site file. Without one, only this machine is looked at.
+    /// The site file. Default: site.yaml, if there is one; otherwise only this machine is looked at.
     #[arg(long, value_name = "FILE", env = "FERRY_SITE")]
     site: Option<PathBuf>,
     /// Whose requirements this machine must meet. BlueKing's count too where the site has a `bkrepo`.
@@ -43,9 +43,9 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     role: Role,
     /// Leave these checks out.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', hide_possible_values = true,
+    #[arg(long, visible_alias = "skip", value_name = "NAME", value_delimiter = ',', hide_possible_values = true,
           value_parser = PossibleValuesParser::new(CHECKS.iter().map(|kind| kind.name)))]
-    skip: Vec<String>,
+    skip_check: Vec<String>,
     /// Without a site file: where a registry on this machine would keep the bundle's images.
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/ferry/registry")]
     storage: PathBuf,
@@ -60,14 +60,21 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         return Ok(ExitCode::Done);
     };
     let bundle = args.trust.open(path, &global.output)?;
-    let site = args.site.as_deref().map(SiteFile::read).transpose()?;
+    let site = SiteFile::read_any(args.site.as_deref())?;
     let (events, guard) = global.output.renderer();
+    if site.is_none() {
+        events.note("no site file: only this machine is looked at");
+    }
     let options = global.network.options();
     let options = match &site {
         Some(site) => site.network(options),
         None => options,
     };
     let report = block_on(async {
+        let login = match &site {
+            Some(site) => login(site).await,
+            None => Ok(None),
+        };
         let request = Request {
             bundle: &bundle,
             site: site.as_ref().map(|site| &site.site),
@@ -77,15 +84,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             role: args.role,
             options,
             repositories: site.as_ref().map_or_else(Vec::new, |site| repositories(bundle.catalog(), site)),
-            login: match &site {
-                Some(site) => login(site).await,
-                None => Ok(None),
+            login_changes: match (&site, &login) {
+                (Some(site), Ok(Some(login))) => login_differs(site, login),
+                _ => false,
             },
+            login,
             bkrepo: match &site {
                 Some(site) => bkrepo_login(site).await,
                 None => None,
             },
-            skip: skipped(&args.skip),
+            skip: skipped(&args.skip_check),
             events: &events,
         };
         let nodes = match &site {
@@ -121,7 +129,7 @@ async fn look_at_nodes(
     let wanted = NodePreflight {
         blueking: args.profile == Profile::Blueking || is_for_blueking(site),
         room: room(bundle.catalog()),
-        skip: args.skip.clone(),
+        skip: args.skip_check.clone(),
     };
     match members(&context).await {
         Ok(listed) => preflight_nodes(&context, &listed.machines, &wanted).await,

@@ -111,11 +111,8 @@ fn read(mut log: impl BufRead, path: &Path, tally: &mut Tally) -> Result<(), Err
 }
 
 async fn from_pods(args: &MissingArgs, tally: &mut Tally, events: &Events) -> Result<(), Error> {
-    let file = args.site.clone().or_else(|| Some("site.yaml".into()).filter(|path: &PathBuf| path.exists()));
-    let target = match file {
-        Some(path) => Target::of(&SiteFile::read(&path)?),
-        None => Target::default(),
-    };
+    let site = SiteFile::read_any(args.site.as_deref())?;
+    let target = site.as_ref().map_or_else(Target::default, Target::of);
     let cluster = target.connect().await?;
     let logs = Logs { namespace: &args.namespace, deployment: &args.deployment, container: &args.container };
     for failed in cluster.logs(logs, |line| tally.line(line)).await? {

@@ -14,15 +14,15 @@ use crate::Error;
 use crate::context::Context;
 use crate::fleet::members;
 use crate::preflight::{
-    CHECKS, NodeChecks, Profile, Request, Role, bkrepo_login, login, needs, preflight, preflight_nodes,
-    repositories, room, skipped,
+    CHECKS, NodeChecks, Profile, Request, Role, bkrepo_login, changes_login, login, needs, preflight,
+    preflight_nodes, repositories, room, skipped,
 };
 use crate::site::SiteFile;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SiteArgs {
     /// The site file.
-    #[arg(long, value_name = "FILE", env = "FERRY_SITE", default_value = "site.yaml")]
+    #[arg(long, value_name = "FILE", env = "FERRY_SITE", default_value = SiteFile::DEFAULT)]
     pub(super) site: PathBuf,
 }
 
@@ -92,6 +92,7 @@ pub(super) async fn look_before(
         repositories: repositories(bundle.catalog(), site),
         login: login(site).await,
         bkrepo: if leaves_bkrepo { None } else { bkrepo_login(site).await },
+        login_changes: changes_login(plan),
         skip,
         events: &context.events,
     };

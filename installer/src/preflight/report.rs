@@ -96,7 +96,8 @@ impl PreflightReport {
             ),
             count => format!("{count} required checks did not pass: {}", self.blocking.join(", ")),
         };
-        let hint = "do what stands behind `try` above, or leave a check out if you know better: --skip NAME";
+        let hint =
+            "do what stands behind `try` above, or leave a check out if you know better: --skip-check NAME";
         Some(Failed::because(Class::Local, message).hint(hint))
     }
 }
