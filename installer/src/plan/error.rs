@@ -8,7 +8,7 @@ use ferry_model::plan::ResourceId;
 #[non_exhaustive]
 pub enum PlanError {
     /// Some of the site could not be looked at.
-    #[error("the site cannot be planned for: {}", list(resources))]
+    #[error("the site cannot be planned for:{}", list(resources))]
     Unknown {
         /// What, and why.
         resources: Vec<(ResourceId, String)>,

@@ -71,7 +71,13 @@ async fn ask(endpoint: &Endpoint, context: &Context) -> Result<(), Failed> {
     let url = format!("{}://{}/v2/", endpoint.scheme, endpoint.registry);
     let explained = |error: &ferry_transfer::Error| {
         let failed = Failed::new(error);
-        let message = format!("{} does not answer as a registry: {}", endpoint.registry, failed.message);
+        let registry = &endpoint.registry;
+        if failed.class == Class::Denied {
+            let message = format!("{registry} answers, and refuses the login: {}", failed.message);
+            let hint = "correct `registry.login` in the site file, or the password where it is kept";
+            return Failed { message, hints: vec![hint.into()], ..failed };
+        }
+        let message = format!("{registry} does not answer as a registry: {}", failed.message);
         Failed { message, ..failed }
     };
     let look = client.look(&url).await.map_err(|error| explained(&error))?;

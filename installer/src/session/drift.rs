@@ -2,19 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use ferry_model::plan::{Plan, Resource, ResourceId, State, Step, StepId};
+use ferry_model::plan::{Identity, Plan, Resource, ResourceId, State, Step, StepId};
 
 use crate::Error;
 use crate::observe::{Observed, is_same};
 use crate::resources::Manage as _;
 
-/// Refuses a reviewed plan if what it was made from has changed: bundle, site file, or what stands at the site.
+/// Refuses a reviewed plan if what it was made from has changed: site file, or what stands at the site. With another bundle, all the
+/// rest differs for that reason, and is not told.
 pub(super) fn check(reviewed: &Plan, current: &Plan) -> Result<(), Error> {
-    let mut differences = Vec::new();
-    if reviewed.identity.catalog != current.identity.catalog {
-        differences.push("it was made for another bundle".to_owned());
+    let (made_for, given) = (&reviewed.identity, &current.identity);
+    if made_for.catalog != given.catalog {
+        let name = |identity: &Identity| {
+            format!("{} {} (sha256:{})", identity.bundle, identity.version, identity.catalog.short())
+        };
+        return Err(Error::OtherBundle { made_for: name(made_for), given: name(given) });
     }
-    if reviewed.identity.site_file != current.identity.site_file {
+    let mut differences = Vec::new();
+    if made_for.site_file != given.site_file {
         differences.push("the site file was edited".to_owned());
     }
     differences.extend(since(reviewed, &current.observed, |_| false));
