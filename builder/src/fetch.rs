@@ -21,10 +21,11 @@ use tokio::task::JoinSet;
 
 use crate::{Error, Failed};
 
+pub(crate) use adapter::Memory;
 pub use source::Sources;
 pub(crate) use source::{ChannelReader, daemon_stream};
 
-use adapter::{CompressedAdapter, Memory, StoredAdapter};
+use adapter::{CompressedAdapter, StoredAdapter};
 
 /// Compressed blobs of up to this size are fetched ahead of their turn; manifests and configs are.
 const AHEAD: u64 = 256 << 10;

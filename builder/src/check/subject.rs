@@ -1,7 +1,6 @@
 //! What a check is about: the images, the charts and the silenced alarms of a spec, a lock or a bundle.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -10,13 +9,13 @@ use ferry_model::event::Events;
 use ferry_model::lock::{Lock, LockedBlob, LockedChart};
 use ferry_model::spec::Check;
 use ferry_model::{Digest, event};
-use ferry_transfer::{Client, Options, Resume, Sink};
+use ferry_transfer::{Client, Options, Resume};
 
 use super::chart::MAX_ARCHIVE;
 use super::{Checker, Content, Holdings};
 use crate::Error;
 use crate::document::SpecFile;
-use crate::fetch::Sources;
+use crate::fetch::{Memory, Sources};
 use crate::resolve::chart_values;
 
 /// What a check is about.
@@ -112,7 +111,7 @@ impl Subject {
         let of_name = |name: &str, version: &str| -> Vec<Vec<PathBuf>> {
             let folder = spec.map(SpecFile::folder);
             let entries = spec.iter().flat_map(|spec| &spec.spec.charts);
-            let fits = entries.filter(|entry| entry.name() == name && entry.version == version);
+            let fits = entries.filter(|entry| entry.is(name, version));
             let paths = |values: &[String]| {
                 values.iter().map(|path| folder.unwrap_or(Path::new(".")).join(path)).collect()
             };
@@ -172,9 +171,9 @@ impl Subject {
                 if blob.size > MAX_ARCHIVE {
                     return Err(too_large(blob.size));
                 }
-                let mut content = Whole(Vec::new());
-                sources.fetch(blob, Resume::default(), &mut content, task).await?;
-                Ok(content.0)
+                let mut memory = Memory::for_chart(MAX_ARCHIVE);
+                sources.fetch(blob, Resume::default(), &mut memory, task).await?;
+                Ok(memory.content)
             }
         }
     }
@@ -195,22 +194,4 @@ fn or_none(mut ways: Vec<Vec<PathBuf>>) -> Vec<Vec<PathBuf>> {
     ways.sort();
     ways.dedup();
     if ways.is_empty() { vec![Vec::new()] } else { ways }
-}
-
-/// Keeps what is fetched, up to the size of a chart.
-struct Whole(Vec<u8>);
-
-impl Sink for Whole {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.0.len() as u64 + bytes.len() as u64 > MAX_ARCHIVE {
-            return Err(io::Error::other("it is larger than a chart may be"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn restart(&mut self) -> io::Result<()> {
-        self.0.clear();
-        Ok(())
-    }
 }

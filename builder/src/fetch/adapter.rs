@@ -38,24 +38,34 @@ impl Sink for CompressedAdapter {
     }
 }
 
-/// Small documents, of a size that is known.
-pub(super) struct Memory {
-    pub(super) content: Vec<u8>,
-    size: u64,
+/// Small things, which are kept in memory.
+pub(crate) struct Memory {
+    pub(crate) content: Vec<u8>,
+    limit: u64,
+    /// What is said of more bytes than the limit: of how many, and the limit.
+    refusal: fn(u64, u64) -> io::Error,
 }
 
 impl Memory {
+    /// For a document of a size that is known.
     pub(super) fn new(size: u64) -> Self {
-        Self { content: Vec::new(), size }
+        let refusal =
+            |value, limit| to_io(ferry_bundle::Error::Limit { what: "the content of a blob", value, limit });
+        Self { content: Vec::new(), limit: size, refusal }
+    }
+
+    /// For a chart, of at most so many bytes.
+    pub(crate) fn for_chart(limit: u64) -> Self {
+        let refusal = |_, _| io::Error::other("it is larger than a chart may be");
+        Self { content: Vec::new(), limit, refusal }
     }
 }
 
 impl Sink for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let value = (self.content.len() + bytes.len()) as u64;
-        if value > self.size {
-            let limit = self.size;
-            return Err(to_io(ferry_bundle::Error::Limit { what: "the content of a blob", value, limit }));
+        if value > self.limit {
+            return Err((self.refusal)(value, self.limit));
         }
         self.content.extend_from_slice(bytes);
         Ok(())
