@@ -1,6 +1,6 @@
 use ferry_bundle::cli::BundleArgs;
 use ferry_model::failure::ExitCode;
-use ferry_transfer::Client;
+use ferry_transfer::{Client, Options, RefusedLogins};
 
 use super::{Global, block_on};
 use crate::Error;
@@ -36,7 +36,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         let (path, count) = (bundle.path().to_owned(), bundle.catalog().missing.len());
         return Err(Error::Incomplete { path, count, first: format!("{} {}", first.kind, first.name) });
     }
-    let client = Client::new(global.network.options())?;
+    // Nothing here gives the registry another password.
+    let options = Options { refused_logins: RefusedLogins::Final, ..global.network.options() };
+    let client = Client::new(options)?;
     let (events, guard) = global.output.renderer();
     let options = PushOptions { jobs: global.network.jobs, recheck: args.recheck };
     let report = block_on(async { Ok(push(&bundle, &client, &args.registry, options, &events).await?) })?;

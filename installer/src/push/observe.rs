@@ -51,12 +51,17 @@ pub(super) async fn observe(run: &Run<'_>, items: &[Item]) -> Result<Observed, P
     Ok(observed)
 }
 
-/// One request alone first: a registry that cannot be reached, or not be trusted, is one failure and not thousands.
+/// One request alone first: a registry that cannot be reached, or not be trusted, or that refuses the login, is one failure
+/// and not thousands.
 async fn knock(run: &Run<'_>, items: &[Item]) -> Result<(), PushError> {
     let Some(first) = items.first() else { return Ok(()) };
     match run.repository(&first.repository).head(&first.reference()).await {
         Err(
-            source @ (Error::Connect { .. } | Error::Tls { .. } | Error::Url { .. } | Error::Insecure { .. }),
+            source @ (Error::Connect { .. }
+            | Error::Tls { .. }
+            | Error::Url { .. }
+            | Error::Insecure { .. }
+            | Error::LoginRefused { .. }),
         ) => Err(PushError::Registry { registry: run.target.registry().to_owned(), source }),
         // Other failures may be this item's alone, and come again with its name.
         _ => Ok(()),

@@ -5,6 +5,8 @@
 //! run out or are rejected. The scope is always our own: some registries (bkrepo) name a fixed one in every
 //! challenge, with which their token service then gives nothing.
 
+mod login;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +18,10 @@ use ferry_model::failure::Failure as _;
 use http::HeaderValue;
 use url::Url;
 
-use crate::Error;
+use self::login::Login;
+pub(crate) use self::login::Trial;
 use crate::credentials::{Credential, Found, Keyring};
+use crate::{Error, RefusedLogins};
 
 /// What a request needs the right to.
 #[derive(Clone, Debug)]
@@ -56,6 +60,14 @@ pub(crate) struct Grant {
     expires: Option<Instant>,
     serial: u64,
     has_worked: Arc<AtomicBool>,
+    /// Of a password that goes with each request.
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Token,
+    Password(Option<Login>),
 }
 
 impl Grant {
@@ -68,6 +80,19 @@ impl Grant {
     /// after it was given; else that we may not.
     pub(crate) fn has_worked(&self) -> bool {
         self.has_worked.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the password itself: a second one would be the same.
+    pub(crate) fn is_password(&self) -> bool {
+        matches!(self.kind, Kind::Password(_))
+    }
+
+    /// Begins a trial where nobody knows yet whether the password is right; fails where it is known to be wrong.
+    pub(crate) async fn trial(&self) -> Result<Option<Trial>, Error> {
+        match &self.kind {
+            Kind::Password(Some(login)) => login.trial().await,
+            Kind::Password(None) | Kind::Token => Ok(None),
+        }
     }
 
     fn is_fresh(&self) -> bool {
@@ -102,13 +127,30 @@ struct Slot {
 pub(crate) struct Authenticator {
     keyring: Keyring,
     plain_http: Vec<String>,
+    refused_logins: RefusedLogins,
+    /// By where they are shown.
+    logins: Mutex<HashMap<(String, Credential), Login>>,
     challenges: Mutex<HashMap<String, Challenge>>,
     slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(keyring: Keyring, plain_http: Vec<String>) -> Self {
-        Self { keyring, plain_http, challenges: Mutex::default(), slots: Mutex::default() }
+    pub(crate) fn new(keyring: Keyring, plain_http: Vec<String>, refused_logins: RefusedLogins) -> Self {
+        Self {
+            keyring,
+            plain_http,
+            refused_logins,
+            logins: Mutex::default(),
+            challenges: Mutex::default(),
+            slots: Mutex::default(),
+        }
+    }
+
+    /// What is known of a login at `place`, where that is kept.
+    fn login(&self, access: &Access, place: &Url, credential: Option<&Credential>) -> Option<Login> {
+        let credential = credential.filter(|_| self.refused_logins == RefusedLogins::Final)?;
+        let key = (place.as_str().to_owned(), credential.clone());
+        Some(locked(&self.logins).entry(key).or_insert_with(|| Login::new(access, credential)).clone())
     }
 
     /// What to send with a first request. `None` before the server has challenged us.
@@ -168,8 +210,11 @@ impl Authenticator {
             Some(credential) => Found { credential: Some(credential.clone()), trouble: None },
             None => self.keyring.find(&access.registry, &access.repository).await?,
         };
-        let (header, expires) = match challenge {
-            Challenge::Basic => (basic_grant(access, found)?, None),
+        let (header, expires, kind) = match challenge {
+            Challenge::Basic => {
+                let login = self.login(access, &access.origin, found.credential.as_ref());
+                (basic_grant(access, found)?, None, Kind::Password(login))
+            }
             Challenge::Bearer { realm, service: name } => {
                 let scope = access.scopes.join(" ");
                 let wrap = |source| Error::Token {
@@ -179,14 +224,28 @@ impl Authenticator {
                 };
                 self.check_realm(access, realm)?;
                 let trouble = found.trouble.clone();
+                let login = self.login(access, realm, found.credential.as_ref());
+                let trial = match login {
+                    Some(login) => login.trial().await?,
+                    None => None,
+                };
                 let request = token_request(access, realm, name.as_deref(), found.credential.as_ref());
-                let body =
-                    service.ask(request).await.map_err(|error| wrap(with_help(error, access, trouble)))?;
-                read_token(&body, realm)?
+                let body = match (service.ask(request).await, trial) {
+                    (Ok(body), trial) => {
+                        trial.map(Trial::taken);
+                        body
+                    }
+                    (Err(Error::Denied { status: 401, message, .. }), Some(trial)) => {
+                        return Err(trial.refused(message));
+                    }
+                    (Err(error), _) => return Err(wrap(with_help(error, access, trouble))),
+                };
+                let (header, expires) = read_token(&body, realm)?;
+                (header, expires, Kind::Token)
             }
         };
         let serial = latest.as_ref().map_or(0, |grant| grant.serial) + 1;
-        let grant = Grant { header, expires, serial, has_worked: Arc::clone(&slot.has_worked) };
+        let grant = Grant { header, expires, serial, has_worked: Arc::clone(&slot.has_worked), kind };
         *latest = Some(grant.clone());
         Ok(grant)
     }

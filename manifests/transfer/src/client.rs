@@ -62,6 +62,18 @@ pub struct Options {
     pub commit_timeout: Duration,
     /// When and how often to try again.
     pub retry: RetryPolicy,
+    /// Whether a login that was refused is shown again.
+    pub refused_logins: RefusedLogins,
+}
+
+/// Whether a login that a host refused is shown to it again. Accounts are locked after a few wrong ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RefusedLogins {
+    /// It is, since it may become right while we run: a registry may get a new password from us.
+    #[default]
+    ShownAgain,
+    /// It is not; and until a host has taken it, one request alone shows it.
+    Final,
 }
 
 impl Default for Options {
@@ -76,6 +88,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(15),
             commit_timeout: Duration::from_secs(300),
             retry: RetryPolicy::default(),
+            refused_logins: RefusedLogins::default(),
         }
     }
 }
@@ -135,7 +148,7 @@ impl Client {
         Ok(Self(Arc::new(Shared {
             http,
             hosts: Hosts::new(options.connections_per_host),
-            authenticator: Authenticator::new(keyring, options.plain_http.clone()),
+            authenticator: Authenticator::new(keyring, options.plain_http.clone(), options.refused_logins),
             options,
         })))
     }

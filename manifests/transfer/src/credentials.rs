@@ -10,7 +10,7 @@ use docker_credential::{CredentialRetrievalError, DockerCredential};
 use crate::{Error, Login};
 
 /// Who we are to a registry.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Credential {
     /// A user and a password.
     Password { user: String, password: String },
@@ -52,8 +52,9 @@ impl Keyring {
     pub(crate) fn new(auth_file: Option<&Path>) -> Result<Self, Error> {
         let files = match auth_file {
             Some(path) => {
-                // Named by the user, so it has to be there; the others need not.
-                std::fs::metadata(path).map_err(|source| auth_file_error(path, source.to_string()))?;
+                // Named by the user, so it has to be there and to be read; the others need not.
+                let text = std::fs::read(path).map_err(|source| auth_file_error(path, source.to_string()))?;
+                parse(path, &text)?;
                 vec![path.to_owned()]
             }
             None => default_files(|name| std::env::var_os(name).map(PathBuf::from)),
@@ -121,13 +122,16 @@ fn default_files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     .collect()
 }
 
+fn parse(path: &Path, text: &[u8]) -> Result<serde_json::Value, Error> {
+    serde_json::from_slice(text).map_err(|source| auth_file_error(path, format!("it is not JSON: {source}")))
+}
+
 /// The names under which the file can have credentials for a repository, the most specific first.
 ///
 /// podman also keeps some for `host/path`; such a name counts only if it is in the file, since helpers know hosts
 /// alone.
 fn servers(path: &Path, text: &[u8], registry: &str, repository: &str) -> Result<Vec<String>, Error> {
-    let document: serde_json::Value = serde_json::from_slice(text)
-        .map_err(|source| auth_file_error(path, format!("it is not JSON: {source}")))?;
+    let document = parse(path, text)?;
     let named = |name: &str| document.get("auths").and_then(|auths| auths.get(name)).is_some();
     let mut servers = Vec::new();
     let mut scope = format!("{registry}/{repository}");
@@ -266,8 +270,8 @@ mod tests {
         assert!(found.trouble.unwrap().contains("could not be run"));
 
         std::fs::write(file.path(), "secret").unwrap();
-        let error = Keyring::new(Some(file.path())).unwrap().find("r", "a").await.unwrap_err();
-        assert!(!error.to_string().contains("secret"));
+        let error = Keyring::new(Some(file.path())).unwrap_err();
+        assert!(error.to_string().contains("it is not JSON") && !error.to_string().contains("secret"));
         assert!(Keyring::new(Some(Path::new("/nonexistent/auth.json"))).is_err());
     }
 

@@ -59,6 +59,16 @@ pub enum Error {
         /// What to try.
         help: Vec<String>,
     },
+    /// The other side refuses a login, whatever is asked for.
+    #[error("{registry} refused the {login}{}", said(message))]
+    LoginRefused {
+        /// The registry, or the host.
+        registry: String,
+        /// What was shown to it: `password of user ferry`.
+        login: String,
+        /// What the other side said.
+        message: String,
+    },
     /// The other side asks to slow down or to come back later.
     #[error("{url} is overloaded or limits requests ({status}){}", said(message))]
     Overloaded {
@@ -280,6 +290,7 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::NotFound { .. } => Some(404),
+            Self::LoginRefused { .. } => Some(401),
             Self::UploadTooLarge { .. } => Some(413),
             Self::Bkrepo(error) => Some(error.status),
             Self::HelmRepository(error) => Some(error.status),
@@ -325,7 +336,7 @@ impl Failure for Error {
             | Self::Sink { .. }
             | Self::Daemon { .. }
             | Self::Engine { .. } => Class::Local,
-            Self::Denied { .. } => Class::Denied,
+            Self::Denied { .. } | Self::LoginRefused { .. } => Class::Denied,
             Self::Overloaded { .. } => Class::RateLimited,
             Self::Server { .. }
             | Self::Connect { .. }
@@ -353,6 +364,10 @@ impl Failure for Error {
         let hint = match self {
             Self::Denied { help, .. } => return help.clone(),
             Self::Source { source, .. } => return source.hints(),
+            Self::LoginRefused { registry, .. } => {
+                format!("correct it with `docker login {registry}`, or name a file with the right one: --authfile FILE")
+            }
+            Self::AuthFile { .. } => "it must be what `docker login` writes: {\"auths\": {\"HOST\": {\"auth\": …}}}".into(),
             Self::Bkrepo(error) => return error.hints(),
             Self::HelmRepository(error) => return error.hints(),
             Self::Token { source, .. } => {

@@ -174,14 +174,16 @@ impl Client {
             return Err(self.failure(response, Some(call)).await);
         }
         let mut grant = self.authenticator().grant(call.access, self).await?;
-        let mut response = self.exchange(call, grant.as_ref()).await?;
+        let mut response = self.show(call, grant.as_ref()).await?;
         let mut renewals = 0;
         while response.status() == StatusCode::UNAUTHORIZED
             && same_origin(response.url(), &call.access.origin)
         {
-            // One that came from the cache may have run out. A new one only if such ones have worked before.
+            // One that came from the cache may have run out. A new one only if such ones have worked before; and a
+            // password that was refused is no other the second time.
             let is_worth_it = renewals == 0 || grant.as_ref().is_some_and(Grant::has_worked);
-            if !is_worth_it || renewals == MAX_RENEWALS {
+            let is_shown = grant.as_ref().is_some_and(Grant::is_password);
+            if is_shown || !is_worth_it || renewals == MAX_RENEWALS {
                 break;
             }
             renewals += 1;
@@ -190,7 +192,7 @@ impl Client {
             // Read to its end, so that the connection can be used again.
             let _ = self.error_body(response).await;
             grant = Some(self.authenticator().answer(call.access, challenge, grant.as_ref(), self).await?);
-            response = self.exchange(call, grant.as_ref()).await?;
+            response = self.show(call, grant.as_ref()).await?;
         }
         if let Some(grant) = grant.filter(|_| response.status() != StatusCode::UNAUTHORIZED) {
             grant.works();
@@ -199,6 +201,26 @@ impl Client {
             return Ok(response);
         }
         Err(self.failure(response, Some(call)).await)
+    }
+
+    /// Sends `call` with what it shows; a password that may be wrong is shown by one request alone.
+    async fn show(&self, call: &Call<'_>, grant: Option<&Grant>) -> Result<reqwest::Response, Error> {
+        let trial = match grant {
+            Some(grant) => grant.trial().await?,
+            None => None,
+        };
+        let response = self.exchange(call, grant).await?;
+        let Some(trial) = trial else { return Ok(response) };
+        let is_refused =
+            response.status() == StatusCode::UNAUTHORIZED && same_origin(response.url(), &call.access.origin);
+        if is_refused {
+            return Err(trial.refused(read_message(&self.error_body(response).await)));
+        }
+        // A server in trouble says nothing of the password.
+        if !response.status().is_server_error() {
+            trial.taken();
+        }
+        Ok(response)
     }
 
     /// Sends `call` and follows redirects. Who we are is shown to the origin alone.

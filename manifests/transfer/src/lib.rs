@@ -48,7 +48,7 @@ pub use bkrepo::{
     Bkrepo, BkrepoError, BkrepoLogin, BkrepoProblem, Blocks, Created, FileUpload, Listing, NewRepository,
     Node, OnUploadId, Overwrite, RepositoryInfo, Uploaded,
 };
-pub use client::{CaFile, Client, Login, Options, Probe};
+pub use client::{CaFile, Client, Login, Options, Probe, RefusedLogins};
 pub use docker::{
     Bind, ContainerSpec, ContainerState, Daemon, DaemonRegistries, DaemonVersion, Network, Port, Restart,
 };

@@ -4,7 +4,7 @@ mod support;
 
 use ferry_model::Digest;
 use ferry_model::failure::{Class, Failure as _};
-use ferry_transfer::{Client, Error, Resume, referrers_tag};
+use ferry_transfer::{Client, Error, Login, Options, RefusedLogins, Resume, referrers_tag};
 use support::{Answer, Follower, Memory, Server, client, options};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -52,6 +52,34 @@ async fn a_no_is_final_and_says_what_to_try() {
     let error = client(&server).repository(&server.host, "a").manifest("1").await.unwrap_err();
     assert_eq!((error.class(), server.lines().len()), (Class::Denied, 3));
     assert!(error.hints().iter().any(|hint| hint.contains("docker login")), "{:?}", error.hints());
+}
+
+#[tokio::test]
+async fn a_refused_password_is_shown_once_to_a_host() {
+    let server =
+        Server::start(|_, _| Answer::status(401).header("www-authenticate", r#"Basic realm="r""#)).await;
+    let shown =
+        || server.requests().iter().filter(|request| !request.header("authorization").is_empty()).count();
+    let client = |refused_logins| {
+        let login = Login { user: "me".into(), password: "wrong".into() };
+        let logins = [(server.host.clone(), login)].into();
+        Client::new(Options { refused_logins, logins, ..options(&[&server]) }).unwrap()
+    };
+    let all = async |client: Client| {
+        let manifests = ["a", "b", "c"].map(|name| {
+            let repository = client.repository(&server.host, name);
+            async move { repository.manifest("1").await.unwrap_err().to_string() }
+        });
+        futures_util::future::join_all(manifests).await
+    };
+    let expected = format!("{} refused the password of user `me`", server.host);
+    assert_eq!(all(client(RefusedLogins::Final)).await, [&*expected; 3]);
+    assert_eq!(shown(), 1);
+    // Elsewhere each asks for itself, and once.
+    assert!(
+        all(client(RefusedLogins::ShownAgain)).await.iter().all(|error| error.contains("is denied (401)"))
+    );
+    assert_eq!(shown(), 1 + 3);
 }
 
 #[tokio::test]

@@ -90,7 +90,8 @@ impl TokenService for Counter {
 
 fn authenticator() -> Authenticator {
     let nothing = tempfile::NamedTempFile::new().unwrap();
-    Authenticator::new(Keyring::new(Some(nothing.path())).unwrap(), Vec::new())
+    std::fs::write(nothing.path(), "{}").unwrap();
+    Authenticator::new(Keyring::new(Some(nothing.path())).unwrap(), Vec::new(), RefusedLogins::Final)
 }
 
 #[tokio::test]
@@ -134,4 +135,43 @@ fn tokens() {
     for bad in [&b"{}"[..], b"", br#"{"token":""}"#, br#"{"token":"a\nb"}"#, b"<html>"] {
         assert!(read_token(bad, &realm).is_err());
     }
+}
+
+/// Knows nobody, and counts who asks.
+#[derive(Default)]
+struct Stranger(AtomicUsize);
+
+impl TokenService for Stranger {
+    async fn ask(&self, request: TokenRequest) -> Result<bytes::Bytes, Error> {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let message = "no such user".to_owned();
+        Err(Error::Denied { url: (&request.url).into(), status: 401, message, help: Vec::new() })
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_is_shown_once_to_each_host() {
+    let (authenticator, service) = (authenticator(), Stranger::default());
+    let challenge = |host: &str| {
+        let realm = Url::parse(&format!("https://{host}/t")).unwrap();
+        Challenge::Bearer { realm, service: None }
+    };
+    let scopes = ["repository:a:pull", "repository:b:pull", "repository:c:pull"];
+    let accesses = scopes.map(|scope| access(&[scope]));
+    let many =
+        accesses.iter().map(|access| authenticator.answer(access, challenge("a.example"), None, &service));
+    let told: Vec<String> = futures_util::future::join_all(many)
+        .await
+        .into_iter()
+        .map(|answer| answer.unwrap_err().to_string())
+        .collect();
+    assert_eq!(told, ["r.example refused the password of user `me`: no such user"; 3]);
+    assert_eq!(service.0.load(Ordering::Relaxed), 1);
+    // Another host, and another password, are another matter.
+    authenticator.answer(&accesses[0], challenge("b.example"), None, &service).await.unwrap_err();
+    let given = Some(Credential::Password { user: "me".into(), password: "other".into() });
+    let access = Access { given, ..access(&["repository:d:pull"]) };
+    authenticator.answer(&access, challenge("a.example"), None, &service).await.unwrap_err();
+    assert_eq!(service.0.load(Ordering::Relaxed), 3);
 }
