@@ -58,6 +58,17 @@ pub struct Survey {
     pub registries: Vec<Registry>,
     /// Where an image is named by nothing but a template's action or a variable: somebody should look.
     pub unclear: Vec<Place>,
+    /// What a container is to run and what is no reference.
+    pub malformed: Vec<Malformed>,
+}
+
+/// Something that stands where only a reference may, and is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Where.
+    pub place: Place,
+    /// Why it is none: it names the text.
+    pub reason: String,
 }
 
 /// The references in a text, the registries that stand by themselves, and what is not known without rendering it.

@@ -1,5 +1,7 @@
 //! Whether a text that could be a reference is one. Almost any word could.
 
+use ferry_model::ImageReference;
+
 use crate::mapped::{HOLE, Mapped};
 use crate::parts::Parts;
 
@@ -7,6 +9,14 @@ use crate::parts::Parts;
 pub(crate) fn named_so(text: &Mapped<'_>) -> Option<Parts> {
     let parts = Parts::read(text)?;
     (!is_other_word(&text.text) && !is_file(&text.text)).then_some(parts)
+}
+
+/// Why what must be a reference cannot be one; none where it can, or where a template or a variable is a part of it.
+pub(crate) fn why_malformed(text: &str) -> Option<String> {
+    if text.contains("{{") || text.contains('$') {
+        return None;
+    }
+    text.parse::<ImageReference>().err().map(|error| error.to_string())
 }
 
 /// What no key calls an image: only with a registry, and a tag or a digest.

@@ -121,11 +121,23 @@ impl Reader<'_, '_, '_> {
             if is_named && keys::is_image(key) && crate::holes::stand_in(&trimmed.text) {
                 let (object, path) = (self.object(&around), self.path(node));
                 self.report.push_unclear(trimmed.span(0..0).start, object, path);
+            } else if is_named
+                && keys::is_image(key)
+                && self.is_for_a_container(&around)
+                && let Some(reason) = plausible::why_malformed(&trimmed.text)
+            {
+                let (object, path) = (self.object(&around), self.path(node));
+                self.report.push_malformed(trimmed.span(0..0).start, reason, object, path);
             }
             if is_text && !keys::is_prose(key) {
                 self.inner(node, key, &around, &content);
             }
         }
+    }
+
+    /// Whether a kubelet or compose itself reads this `image`, so that nothing but a reference will do.
+    fn is_for_a_container(&self, around: &Surroundings<'_>) -> bool {
+        around.is_container && (around.object.is_some() || self.format == Format::Compose)
     }
 
     /// The reference that a scalar is as a whole.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::parts::Parts;
 use crate::registries::Registry;
-use crate::{Found, How, Place, Survey};
+use crate::{Found, How, Malformed, Place, Survey};
 
 /// What was found in a text so far.
 #[derive(Debug)]
@@ -14,11 +14,13 @@ pub(crate) struct Report<'t> {
     registries: Vec<Registry>,
     /// With the byte where each stands.
     unclear: Vec<(usize, Place)>,
+    /// The same, with the reasons.
+    malformed: Vec<(usize, Malformed)>,
 }
 
 impl<'t> Report<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        Self { text, found: Vec::new(), registries: Vec::new(), unclear: Vec::new() }
+        Self { text, found: Vec::new(), registries: Vec::new(), unclear: Vec::new(), malformed: Vec::new() }
     }
 
     /// Notes a reference. Its line and column follow from its bytes.
@@ -44,6 +46,12 @@ impl<'t> Report<'t> {
         self.unclear.push((at, Place { line: 0, column: 0, object, path }));
     }
 
+    /// Notes what stands for an image and cannot be one.
+    pub(crate) fn push_malformed(&mut self, at: usize, reason: String, object: Option<String>, path: String) {
+        let place = Place { line: 0, column: 0, object, path };
+        self.malformed.push((at, Malformed { place, reason }));
+    }
+
     /// Everything in the order of its bytes, each once: what was noted first of the same bytes stays.
     pub(crate) fn finish(mut self) -> Survey {
         self.found.sort_by_key(|found| (found.spans.repository.start, found.spans.repository.end));
@@ -65,7 +73,13 @@ impl<'t> Report<'t> {
             (place.line, place.column) = lines.place(*at);
         }
         let unclear = self.unclear.into_iter().map(|(_, place)| place).collect();
-        Survey { found: self.found, registries: self.registries, unclear }
+        self.malformed.sort_by_key(|(at, _)| *at);
+        let mut lines = Lines::new(self.text);
+        for (at, malformed) in &mut self.malformed {
+            (malformed.place.line, malformed.place.column) = lines.place(*at);
+        }
+        let malformed = self.malformed.into_iter().map(|(_, malformed)| malformed).collect();
+        Survey { found: self.found, registries: self.registries, unclear, malformed }
     }
 }
 

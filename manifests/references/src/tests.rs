@@ -364,3 +364,26 @@ fn what_only_rendering_tells_is_told_so() {
     );
     assert!(places("image: redis:7\nuseImage: true\nimage2: \"{{ x }}\"\n", Format::Yaml).is_empty());
 }
+
+#[test]
+fn what_no_container_can_run_is_told() {
+    let malformed = |text: &str, format| -> Vec<String> {
+        let survey = crate::survey(text, format);
+        let told = |one: crate::Malformed| {
+            format!("{}:{} {}: {}", one.place.line, one.place.column, one.place.path, one.reason)
+        };
+        survey.malformed.into_iter().map(told).collect()
+    };
+    let pod = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: redis:7\n  - image: Team/App:1.0\n  - image: \"nginx::1\"\n  - image: \"{{ .Values.A }}::1\"\n";
+    let told = malformed(pod, Format::Template);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("6:12 spec.containers[1].image: `Team/App:1.0` is not"), "{told:?}");
+    assert!(told[1].contains("7:13") && told[1].contains("`nginx::1`"), "{told:?}");
+    assert_eq!(malformed("services:\n  a: {image: \"A B\"}\n", Format::Compose).len(), 1);
+    // What no kubelet reads may be anything.
+    for text in
+        ["image: Logo Of Ours\n", "a: {image: 'https://x.y/z.svg'}\n", "containers: [{image: 'A B'}]\n"]
+    {
+        assert!(malformed(text, Format::Yaml).is_empty(), "{text}");
+    }
+}
