@@ -32,7 +32,7 @@ impl DocumentError {
         // The parser appends the place, which stands in front already.
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message).trim().to_owned();
-        let hint = nearest_key(&message);
+        let hint = other_kind(&message).or_else(|| nearest_key(&message));
         let hidden = Hidden::of(text);
         let message = if hidden.concerns(line) { hidden::without_values(&message) } else { message };
         let message = without_userinfo(&message);
@@ -69,6 +69,21 @@ fn nearest_key(message: &str) -> Option<String> {
     (problem.contains("unknown") && likeness(nearest) > 0.7).then(|| format!("did you mean `{nearest}`?"))
 }
 
+/// For a spec where a site file is wanted, and the other way around.
+fn other_kind(message: &str) -> Option<String> {
+    let kinds = ["Bundle", "Site"].map(|kind| (message.contains(&format!("unknown variant `{kind}`")), kind));
+    let hint = match kinds.into_iter().find(|(is_found, _)| *is_found)?.1 {
+        "Bundle" if message.ends_with("Site") => {
+            "this is a spec, from which `ferry-builder` makes a bundle; `ferry-installer init` writes a site file"
+        }
+        "Site" if message.ends_with("Bundle") => {
+            "this is a site file, for `ferry-installer`; `ferry-builder init` writes a spec"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
 impl Failure for DocumentError {
     fn class(&self) -> Class {
         Class::Input
@@ -76,5 +91,21 @@ impl Failure for DocumentError {
 
     fn hints(&self) -> Vec<String> {
         self.hint.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{site::Site, spec::Spec};
+
+    #[test]
+    fn a_spec_and_a_site_file_are_told_apart() {
+        let document = |kind: &str| format!("apiVersion: ferry/v1\nkind: {kind}\nname: a\nversion: \"1\"\n");
+        let hints = Site::parse(&document("Bundle")).unwrap_err().hints();
+        assert!(hints[0].contains("this is a spec") && hints.len() == 1, "{hints:?}");
+        let hints = Spec::parse(&document("Site")).unwrap_err().hints();
+        assert!(hints[0].contains("this is a site file") && hints.len() == 1, "{hints:?}");
+        assert!(Spec::parse(&document("Other")).unwrap_err().hints().is_empty());
     }
 }
