@@ -33,9 +33,8 @@ pub fn fix(text: &str, report: &Report) -> Result<Fixed, String> {
 
 fn entry(image: &CheckedImage) -> String {
     let Some(place) = image.places.first() else { return format!("- {}", image.image) };
-    let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-    let place: String = place.name().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    format!("- {}   # {place}{line}", image.image)
+    let place: String = place.spot().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    format!("- {}   # {place}", image.image)
 }
 
 /// The new text must be the same spec with these images at the end of its list.

@@ -52,6 +52,12 @@ impl Place {
             None => self.source.clone(),
         }
     }
+
+    /// The same with the line: `charts/bk-monitor-3.7.0/templates/web.yaml:12`.
+    pub fn spot(&self) -> String {
+        let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{}{line}", self.name())
+    }
 }
 
 /// An image as something names it.
