@@ -72,7 +72,7 @@ impl Basis {
 
 /// What is in the bundle, the largest first.
 fn contents(catalog: &Catalog) -> Vec<Content> {
-    let sizes: BTreeMap<Digest, u64> = catalog.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+    let sizes = catalog.blob_sizes();
     let size = |digests: &mut dyn Iterator<Item = Digest>| {
         let unique: std::collections::BTreeSet<_> = digests.collect();
         unique.iter().filter_map(|digest| sizes.get(digest)).sum()
