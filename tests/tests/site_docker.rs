@@ -385,6 +385,40 @@ fn forward(address: IpAddr, to: String) -> Result<String> {
 }
 
 #[test]
+fn whether_it_runs_or_not_it_is_taken_back() -> Result<()> {
+    if !ready() {
+        return Ok(());
+    }
+    let site = Site::new(504)?;
+    site.describe("  login: {user: ferry, password: {file: password}}\n  docker: {}\n")?;
+    let before = site.listing()?;
+    site.apply()?;
+    site.docker(&["kill", "ferry-registry"]).succeed()?;
+    // Its images, which it cannot be asked for, are gone with its storage.
+    site.rollback()?;
+    let after = site.listing()?;
+    ensure!(after == before, "{}", difference(&before, &after));
+
+    site.apply()?;
+    let standing = site.listing()?;
+    let docker =
+        |verb| site.machine.program("systemctl").args([verb, "docker.socket", "docker.service"]).succeed();
+    docker("stop")?;
+    let left = site.installer(&["rollback"]).fail_with(1)?;
+    left.prints("container ferry-registry needs it and stays")?.prints("rollback 0002")?;
+    docker("start")?;
+    wait_for_port(&site.host, Duration::from_secs(30)).with_context(|| site.log())?;
+    let stands = site.listing()?;
+    ensure!(stands == standing, "{}", difference(&standing, &stands));
+    site.pull_all()?;
+    site.apply()?.prints("nothing to do")?;
+    site.installer(&["rollback", "0002"]).succeed().with_context(|| site.log())?;
+    let after = site.listing()?;
+    ensure!(after == before, "{}", difference(&before, &after));
+    Ok(())
+}
+
+#[test]
 fn a_cache_fetches_what_it_is_asked_for() -> Result<()> {
     if !ready() {
         return Ok(());
@@ -434,8 +468,6 @@ fn a_cache_fetches_what_it_is_asked_for() -> Result<()> {
     wait_for_port(&site.host, Duration::from_secs(20))?;
     ensure!(pull()?.code == Some(0), "{}", site.log());
 
-    // A container is known by its secrets too: the site file must name them again.
-    site.machine.write("/srv/ferry/password", format!("{PASSWORD}\n"))?;
     site.machine.shell("rm -r /var/lib/ferry/proxy/docker").succeed()?;
     site.rollback()?;
     let after = site.listing()?;

@@ -24,6 +24,10 @@ const SITE: &str = "/srv/ferry/site.yaml";
 /// The checks that would have seen the taken port before.
 const CHECKS: &str = "registry-port,registry-here,registry-tls,registry-answer";
 
+/// Something else takes the service's port.
+const SQUATTER: &str =
+    "systemd-run --unit=squatter systemd-socket-activate --listen=5000 --accept --inetd true";
+
 /// Every file, folder and link that a change could have touched, with its rights and its content, leaving out what systemd keeps
 /// for itself.
 const LISTING: &str = r"
@@ -165,9 +169,7 @@ impl Site {
     /// Where the service cannot start, its own words say why; once the reason has gone, the same command goes on.
     fn says_why_it_does_not_start(&self) -> Result<()> {
         let before = self.listing()?;
-        let script =
-            "systemd-run --unit=squatter systemd-socket-activate --listen=5000 --accept --inetd true";
-        self.machine.shell(script).succeed()?;
+        self.machine.shell(SQUATTER).succeed()?;
         wait_for_port(&self.host, Duration::from_secs(10))?;
         let failed = self.installer(&["apply", BUNDLE, "--skip-check", CHECKS]).fail_with(1)?;
         let said = failed.to_string();
@@ -181,6 +183,22 @@ impl Site {
         let after = self.listing()?;
         ensure!(after == before, "{}", difference(&before, &after));
         Ok(())
+    }
+
+    /// Stopped, or started in vain again and again, the service is taken back with all that it held.
+    fn goes_when_it_does_not_run(&self) -> Result<()> {
+        let before = self.listing()?;
+        let stopped = "systemctl stop ferry-registry";
+        let crashing =
+            format!("{stopped} && {SQUATTER} && sleep 1 && systemctl start --no-block ferry-registry");
+        for script in [stopped, &crashing] {
+            self.apply()?;
+            self.machine.shell(script).succeed()?;
+            self.installer(&["rollback"]).succeed().with_context(|| self.log())?;
+            let after = self.listing()?;
+            ensure!(after == before, "{script}: {}", difference(&before, &after));
+        }
+        self.machine.program("systemctl").args(["stop", "squatter"]).succeed().map(drop)
     }
 
     /// A file that somebody changed is put right, and the service takes it up; undoing that brings back what they had.
@@ -218,7 +236,8 @@ fn a_bundle_is_served_in_place() -> Result<()> {
     }
     let mut site = Site::new(Corpus::small(401, 60_000), |_| String::new())?;
     site.comes_and_goes()?;
-    site.says_why_it_does_not_start()
+    site.says_why_it_does_not_start()?;
+    site.goes_when_it_does_not_run()
 }
 
 /// Debian's docker-registry in an image that is laid out like the official one.
@@ -254,5 +273,6 @@ fn the_registry_out_of_the_bundle_runs_without_containers() -> Result<()> {
         format!("  systemd: {{image: '{host}/library/registry:2', storage: /var/lib/images/registry}}\n")
     };
     let mut site = Site::new(corpus, mode)?;
-    site.comes_and_goes()
+    site.comes_and_goes()?;
+    site.goes_when_it_does_not_run()
 }
