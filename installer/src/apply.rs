@@ -1,8 +1,9 @@
 //! Applying a plan: its steps, each when those it needs are done, several at once, each noted before and after.
 //!
 //! A step that fails holds back only those that need it. Cut off anywhere, the next `apply` goes on: a step that was begun is
-//! taken again, which every kind of resource allows. Nodes go in waves ([`waves`]).
+//! taken again, which every kind of resource allows. Images are pushed together ([`images`]); nodes go in waves ([`waves`]).
 
+mod images;
 mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ferry_model::event::Task;
 use ferry_model::failure::Class;
 use ferry_model::journal::{Before, JournalEvent};
-use ferry_model::plan::{Desired, Image, Plan, State, Step, StepId};
+use ferry_model::plan::{Desired, Plan, State, Step, StepId};
 use ferry_model::report::Failed;
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -18,8 +19,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use crate::Error;
 use crate::context::Context;
 use crate::journal::{Journal, Progress, RunFolder, StepState};
-use crate::observe::look;
-use crate::resources::{Kept, Maker, Manage as _, keep_beside, push_images};
+use crate::resources::{Kept, Maker, Manage as _};
+use images::Images;
 use waves::{Waves, failures_allowed};
 
 /// Steps that have ended, each with whether it is done; or why the journal cannot be written.
@@ -48,7 +49,7 @@ pub async fn apply(
         let (images, others) =
             ledger.ready(context.site.site.limits.steps.max(1).saturating_sub(running.len()));
         if !images.is_empty() {
-            running.push(worker.take_images(images).boxed_local());
+            running.push(Images::new(&worker, images).take().boxed_local());
         }
         for step in others {
             running.push(worker.take(step).boxed_local());
@@ -216,57 +217,6 @@ impl Worker<'_> {
         let message = format!("{} is {after} after the step, and should be {wanted}", step.resource.id());
         Err(Failed::because(Class::Verification, message))
     }
-
-    /// Takes all steps that push images, together.
-    async fn take_images(&self, steps: Vec<&Step>) -> Ended {
-        let mut ended = Vec::new();
-        let unseen = self.note_images(&steps).await?;
-        ended.extend(unseen.iter().map(|&id| (id, false)));
-        let steps: Vec<&Step> = steps.into_iter().filter(|step| !unseen.contains(&step.id)).collect();
-        let results = push_images(self.context, &images_of(&steps)).await;
-        let events = steps.iter().zip(results).map(|(step, result)| {
-            ended.push((step.id, result.is_ok()));
-            match result {
-                // The push has proven that tag and digest resolve.
-                Ok(()) => JournalEvent::Done { step: step.id, after: step.resource.desired.wanted() },
-                Err(failure) => JournalEvent::Failed { step: step.id, failure },
-            }
-        });
-        self.journal.append(events.collect::<Vec<_>>())?;
-        Ok(ended)
-    }
-
-    /// Keeps what the undo of images needs and notes the steps; see [`Worker::note_start`]. Gives those for which that failed.
-    async fn note_images(&self, steps: &[&Step]) -> Result<BTreeSet<StepId>, Error> {
-        let is_fresh =
-            |step: &&Step| self.progress.steps.get(&step.id).is_none_or(|known| known.before.is_none());
-        let fresh: Vec<&Step> = steps.iter().copied().filter(is_fresh).collect();
-        // What could not be seen while the registry was down may have been there all along; undoing must not delete it.
-        let unseen = fresh.iter().filter(|step| matches!(step.before, State::Unknown { .. }));
-        let mut seen = look(self.context, unseen.map(|step| &step.resource).collect()).await;
-        let beside = keep_beside(self.context, &self.kept, &images_of(&fresh)).await;
-        let mut failed = BTreeSet::new();
-        let events = fresh.iter().zip(beside).map(|(step, kept)| match kept {
-            Ok(kept) => {
-                let state = seen.remove(&step.resource.id()).unwrap_or_else(|| step.before.clone());
-                JournalEvent::Started { step: step.id, before: Before { state, kept } }
-            }
-            Err(failure) => {
-                failed.insert(step.id);
-                JournalEvent::Failed { step: step.id, failure }
-            }
-        });
-        self.journal.append(events.collect::<Vec<_>>())?;
-        Ok(failed)
-    }
-}
-
-fn images_of<'a>(steps: &[&'a Step]) -> Vec<&'a Image> {
-    let image = |step: &&'a Step| match &step.resource.desired {
-        Desired::Image(image) => Some(image),
-        _ => None,
-    };
-    steps.iter().filter_map(image).collect()
 }
 
 fn without_text(state: ferry_model::plan::State) -> ferry_model::plan::State {

@@ -2,18 +2,21 @@
 //!
 //! 1. `item` turns the catalog into the list of what must resolve at the target.
 //! 2. `observe` asks the registry: which tags are right already, which blobs it has.
-//! 3. `plan` decides from that, without asking anything: each blob is uploaded once, the largest first, and mounted
-//!    into every other repository that wants it.
-//! 4. `apply` does it: blobs, then manifests from the leaves to the roots, then tags. `referrers` keeps the lists of
-//!    attachments for registries that have no API for them.
-//! 5. `prove` asks whether each tag now names the catalog's digest. The [`PushReport`] says what was done.
+//! 3. `plan` decides from that, without asking anything: each blob is uploaded once and mounted into every other repository
+//!    that wants it, and what belongs together is pushed together, in a bunch.
+//! 4. `apply` takes one bunch after the other, several at once: its `blobs`, then its `manifests` from the leaves to the roots,
+//!    then tags. `referrers` keeps the lists of attachments for registries that have no API for them. `prove` asks whether each
+//!    tag now names the catalog's digest. A [`Watch`] is told when an item is begun and when it has come to its end.
+//! 5. The [`PushReport`] says what was done.
 //!
 //! One image that fails does not stop the others. A run that was cut off is simply run again: what has arrived is
 //! found by the questions of step 2.
 
 mod apply;
+mod blobs;
 mod error;
 mod item;
+mod manifests;
 mod observe;
 mod plan;
 mod prove;
@@ -22,6 +25,7 @@ mod report;
 mod source;
 mod target;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -29,6 +33,7 @@ use ferry_bundle::Bundle;
 use ferry_model::event::Events;
 use ferry_model::failure::Failure as _;
 use ferry_transfer::{Client, Repository};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use error::PushError;
 use ferry_model::report::Failed;
@@ -56,6 +61,26 @@ impl Default for PushOptions {
     }
 }
 
+/// Is told how far a push is, by the items' indexes.
+pub(crate) trait Watch {
+    /// These are about to be written, and nothing of them has been. Gives those that must not be, with why.
+    async fn begin(&self, items: &[usize]) -> BTreeMap<usize, Failed>;
+
+    /// This one is proven, or has failed. What never began was found right, or nothing of it was written.
+    fn ended(&self, item: usize, result: Result<(), &Failed>);
+}
+
+/// For a push whose report is all that anybody wants.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    async fn begin(&self, _: &[usize]) -> BTreeMap<usize, Failed> {
+        BTreeMap::new()
+    }
+
+    fn ended(&self, _: usize, _: Result<(), &Failed>) {}
+}
+
 /// Brings all images, charts and attachments of `bundle` to `target`.
 ///
 /// Fails only where nothing at all can be done; what fails for one image is in the report.
@@ -66,29 +91,12 @@ pub async fn push(
     options: PushOptions,
     events: &Events,
 ) -> Result<PushReport, PushError> {
-    push_items(bundle, client, target, &Item::at_target(bundle.catalog(), target), options, events).await
+    let push = Push::new(bundle, client, target, options, events);
+    push.run(&Item::at_target(bundle.catalog(), target), &Unwatched).await
 }
 
-/// Brings these items of `bundle` to the registry of `target`, under the names that they have.
-pub(crate) async fn push_items(
-    bundle: &Bundle,
-    client: &Client,
-    target: &Target,
-    items: &[Item],
-    options: PushOptions,
-    events: &Events,
-) -> Result<PushReport, PushError> {
-    let begun = Instant::now();
-    let run = Run { bundle, client, target, options, events, struck: AtomicUsize::new(0) };
-    let observed = observe::observe(&run, items).await?;
-    let plan = plan::plan_push(items, &observed, |digest| bundle.blob(digest).map(|blob| blob.size));
-    let applied = apply::apply_plan(&run, items, &plan).await;
-    let failures = prove::prove(&run, items, &plan, applied.failures).await;
-    Ok(report::report(target, items, &plan, applied.moved, failures, begun.elapsed()))
-}
-
-/// What all steps share.
-struct Run<'a> {
+/// A push, and what all its steps share.
+pub(crate) struct Push<'a> {
     bundle: &'a Bundle,
     client: &'a Client,
     target: &'a Target,
@@ -96,9 +104,34 @@ struct Run<'a> {
     events: &'a Events,
     /// Requests in a row that failed for good though failing so may pass.
     struck: AtomicUsize,
+    /// Requests that may be under way at once.
+    slots: Semaphore,
 }
 
-impl Run<'_> {
+impl<'a> Push<'a> {
+    pub(crate) fn new(
+        bundle: &'a Bundle,
+        client: &'a Client,
+        target: &'a Target,
+        options: PushOptions,
+        events: &'a Events,
+    ) -> Self {
+        let slots = Semaphore::new(options.jobs.max(1));
+        Self { bundle, client, target, options, events, struck: AtomicUsize::new(0), slots }
+    }
+
+    /// Brings these items of the bundle to the target's registry, under the names that they have.
+    ///
+    /// Fails only where nothing at all can be done, and then `watch` was told nothing.
+    pub(crate) async fn run(&self, items: &[Item], watch: &impl Watch) -> Result<PushReport, PushError> {
+        let begun = Instant::now();
+        let observed = observe::observe(self, items).await?;
+        let size = |digest: &_| self.bundle.blob(digest).map(|blob| blob.size);
+        let plan = plan::plan_push(items, &observed, size);
+        let applied = apply::apply_plan(self, items, &plan, watch).await;
+        Ok(report::report(self.target, items, &plan, applied.moved, applied.failures, begun.elapsed()))
+    }
+
     fn repository(&self, name: &str) -> Repository {
         self.client.repository(self.target.registry(), name).for_push()
     }
@@ -107,8 +140,22 @@ impl Run<'_> {
         self.options.jobs.max(1)
     }
 
-    /// Runs `work`, unless the registry has not answered for so long that trying on would only waste hours.
+    /// Waits until one more request may be made.
+    async fn slot(&self) -> SemaphorePermit<'_> {
+        self.slots.acquire().await.expect("nobody closes it")
+    }
+
+    /// Makes a request when one more may be made.
     async fn attempt<T>(
+        &self,
+        work: impl Future<Output = Result<T, ferry_transfer::Error>>,
+    ) -> Result<T, Failed> {
+        let _slot = self.slot().await;
+        self.tried(work).await
+    }
+
+    /// Runs `work`, unless the registry has not answered for so long that trying on would only waste hours.
+    async fn tried<T>(
         &self,
         work: impl Future<Output = Result<T, ferry_transfer::Error>>,
     ) -> Result<T, Failed> {

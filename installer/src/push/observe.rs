@@ -8,7 +8,7 @@ use ferry_transfer::Error;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::item::Item;
-use super::{Failed, PushError, Run};
+use super::{Failed, Push, PushError};
 
 /// A blob of a repository.
 pub(super) type Place = (String, Digest);
@@ -25,7 +25,7 @@ pub(super) struct Observed {
 }
 
 /// Asks for each tag, then for each blob below those that are not right.
-pub(super) async fn observe(run: &Run<'_>, items: &[Item]) -> Result<Observed, PushError> {
+pub(super) async fn observe(run: &Push<'_>, items: &[Item]) -> Result<Observed, PushError> {
     let task = run.events.start(format!("asking {}", run.target.registry()), None);
     knock(run, items).await?;
     let mut observed = Observed::default();
@@ -53,7 +53,7 @@ pub(super) async fn observe(run: &Run<'_>, items: &[Item]) -> Result<Observed, P
 
 /// One request alone first: a registry that cannot be reached, or not be trusted, or that refuses the login, is one failure
 /// and not thousands.
-async fn knock(run: &Run<'_>, items: &[Item]) -> Result<(), PushError> {
+async fn knock(run: &Push<'_>, items: &[Item]) -> Result<(), PushError> {
     let Some(first) = items.first() else { return Ok(()) };
     match run.repository(&first.repository).head(&first.reference()).await {
         Err(
@@ -68,7 +68,7 @@ async fn knock(run: &Run<'_>, items: &[Item]) -> Result<(), PushError> {
     }
 }
 
-fn skipped(run: &Run<'_>, item: &Item) {
+fn skipped(run: &Push<'_>, item: &Item) {
     let size = |digest| run.bundle.blob(&digest).map_or(0, |blob| blob.size);
     let bytes = item.blobs().collect::<BTreeSet<_>>().into_iter().map(size).sum();
     let reason = "is there already".to_owned();
@@ -76,7 +76,7 @@ fn skipped(run: &Run<'_>, item: &Item) {
 }
 
 /// Whether the item resolves to its digest, and is listed with its subject where it has one.
-async fn is_right(run: &Run<'_>, item: &Item) -> Result<bool, Failed> {
+async fn is_right(run: &Push<'_>, item: &Item) -> Result<bool, Failed> {
     let repository = run.repository(&item.repository);
     let found = run.attempt(repository.head(&item.reference())).await?;
     if found.is_none_or(|found| found.digest != item.digest) {
@@ -91,7 +91,7 @@ async fn is_right(run: &Run<'_>, item: &Item) -> Result<bool, Failed> {
     }
 }
 
-async fn ask_for_blobs(run: &Run<'_>, items: &[Item], observed: &mut Observed) {
+async fn ask_for_blobs(run: &Push<'_>, items: &[Item], observed: &mut Observed) {
     let mut places: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
         if observed.failed.contains_key(&index) {

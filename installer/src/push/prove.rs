@@ -6,19 +6,16 @@ use ferry_model::failure::Class;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::item::Item;
-use super::plan::Plan;
-use super::{Failed, Run};
+use super::{Failed, Push};
 
-/// Asks for everything that was pushed, by tag and by digest. What was found right before was proven then.
+/// Asks for what was pushed of these items, by tag and by digest. What was found right before was proven then.
 pub(super) async fn prove(
-    run: &Run<'_>,
+    run: &Push<'_>,
     items: &[Item],
-    plan: &Plan,
-    mut failures: BTreeMap<usize, Failed>,
-) -> BTreeMap<usize, Failed> {
-    let pushed: Vec<usize> =
-        plan.incomplete.iter().copied().filter(|index| !failures.contains_key(index)).collect();
-    run.events.stage("prove", None, None);
+    members: &[usize],
+    failures: &mut BTreeMap<usize, Failed>,
+) {
+    let pushed: Vec<usize> = members.iter().copied().filter(|index| !failures.contains_key(index)).collect();
     let mut proofs = stream::iter(pushed)
         .map(async |index| (index, resolves(run, &items[index]).await))
         .buffer_unordered(run.jobs());
@@ -27,10 +24,9 @@ pub(super) async fn prove(
             failures.insert(index, failed);
         }
     }
-    failures
 }
 
-async fn resolves(run: &Run<'_>, item: &Item) -> Result<(), Failed> {
+async fn resolves(run: &Push<'_>, item: &Item) -> Result<(), Failed> {
     let repository = run.repository(&item.repository);
     let expected = item.digest;
     for reference in item.tag.iter().cloned().chain([expected.to_string()]) {

@@ -9,15 +9,15 @@ use ferry_transfer::{Error, Parsed, RawManifest, manifest, referrers_tag};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
-use super::apply::read_manifest;
 use super::item::Item;
-use super::{Failed, Run};
+use super::manifests::read_manifest;
+use super::{Failed, Push};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Puts `unlisted` items on the lists of their subjects. Gives those that failed.
 pub(super) async fn list(
-    run: &Run<'_>,
+    run: &Push<'_>,
     items: &[Item],
     unlisted: &BTreeSet<usize>,
 ) -> BTreeMap<usize, Failed> {
@@ -44,7 +44,7 @@ pub(super) async fn list(
 }
 
 async fn update<'a>(
-    run: &Run<'_>,
+    run: &Push<'_>,
     repository: &str,
     subject: &Digest,
     members: impl Iterator<Item = &'a Item>,
@@ -64,7 +64,7 @@ async fn update<'a>(
 }
 
 /// The item as an entry of the list: what the spec tells to copy out of its manifest.
-fn entry(run: &Run<'_>, item: &Item) -> Result<Value, Failed> {
+fn entry(run: &Push<'_>, item: &Item) -> Result<Value, Failed> {
     let Some(root) = item.manifests.iter().find(|manifest| manifest.digest == item.digest) else {
         return Err(Failed::because(
             Class::Verification,

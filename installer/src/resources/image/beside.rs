@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 
 use super::undo::Tags;
-use super::{Kept, Undone, known_items, named};
+use super::{Kept, Known, Undone};
 use crate::context::{Context, Manner};
 use crate::push::Item;
 
@@ -24,12 +24,12 @@ pub(crate) type Beside = BTreeMap<String, String>;
 pub(crate) async fn keep_beside(
     context: &Context,
     kept: &Kept,
+    known: &Known,
     images: &[&Image],
 ) -> Vec<Result<Beside, Failed>> {
-    let known = known_items(context);
     let items: Vec<Vec<String>> = images
         .iter()
-        .map(|image| named(&known, image).map(|item| references(&item)).unwrap_or_default())
+        .map(|image| known.named(image).map(|item| references(&item)).unwrap_or_default())
         .collect();
     let places: BTreeSet<(String, &str, &str)> = images
         .iter()
