@@ -79,8 +79,9 @@ impl OnCluster<'_> {
             "name": "registry",
             "image": image_name(&self.mode.image),
             "imagePullPolicy": "IfNotPresent",
-            // registry:3 looks elsewhere unless it is told.
-            "args": [format!("{CONFIG_FOLDER}/{CONFIG_FILE}")],
+            // Images begin with the program itself or with a script before it; this suits both. registry:3 looks elsewhere unless
+            // it is told.
+            "args": ["serve", format!("{CONFIG_FOLDER}/{CONFIG_FILE}")],
             "env": self.environment(),
             "ports": [{"name": "registry", "containerPort": PORT, "protocol": "TCP"}],
             "startupProbe": {"httpGet": asks, "periodSeconds": 2, "failureThreshold": 60},

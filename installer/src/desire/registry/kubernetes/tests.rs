@@ -44,7 +44,8 @@ fn the_configuration_is_where_the_program_looks_for_it() {
     let container = &pod["containers"][0];
     let folder = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
     assert!(container["volumeMounts"][0].get("subPath").is_none());
-    assert_eq!(container["args"][0], format!("{folder}/{path}"));
+    // An image whose entrypoint is the program itself must be told what to do, too.
+    assert_eq!(container["args"], serde_json::json!(["serve", format!("{folder}/{path}")]));
     // All that is mounted is a volume of the pod, and each file that the configuration names lies in one.
     let names: Vec<&Value> =
         pod["volumes"].as_array().unwrap().iter().map(|volume| &volume["name"]).collect();
