@@ -1,4 +1,4 @@
-//! Charts of helm repositories and of registries.
+//! Charts of helm repositories, of registries and of this machine.
 //!
 //! A chart that comes without an OCI manifest gets one, made from its `Chart.yaml` alone, so that the site can serve it
 //! both ways. Source: [helm's OCI support](https://helm.sh/docs/topics/registries/), "Helm chart manifest".
@@ -66,6 +66,9 @@ pub(super) async fn resolve(
             from_repository(request, entry, url, name, version).await
         }
         ChartSource::Oci(reference) => from_registry(request, entry, reference, &chart.version).await,
+        ChartSource::File(name) => {
+            tokio::task::block_in_place(|| from_file(request, entry, name, &chart.version))
+        }
     }
 }
 
@@ -131,20 +134,58 @@ async fn from_repository(
         Err(error) if matches!(error.class(), Class::NotFound | Class::Denied) => None,
         Err(error) => return Err(error.into()),
     };
-    let mut found = Found::default();
-    let metadata = chart_metadata(&archive, url.as_str())?;
-    found.blob(digest, archive.len() as u64, Encoding::Stored, BlobSource::Url(url.to_string()));
-    let provenance_digest = provenance.as_ref().map(|bytes| Digest::of(bytes));
-    if let (Some(bytes), Some(digest)) = (&provenance, provenance_digest) {
-        found.blob(digest, bytes.len() as u64, Encoding::Zstd, BlobSource::Url(provenance_url));
-        found.kept.push((digest, bytes.clone()));
+    let provenance = provenance.map(|bytes| (bytes, BlobSource::Url(provenance_url)));
+    let place = BlobSource::Url(url.to_string());
+    plain(entry, Plain { archive, place, provenance, shown: url.as_str(), source: base.to_owned() })
+}
+
+/// An archive on this machine, with its provenance file where that lies beside it.
+fn from_file(request: &Request<'_>, entry: &Entry, name: &str, version: &str) -> Result<Found, Error> {
+    let path = request.spec.folder().join(name);
+    let size = std::fs::metadata(&path).map_err(Error::io("reading", &path))?.len();
+    if size > MAX_CHART {
+        let problem = format!("{} has {size} bytes, more than a chart may have", path.display());
+        return Err(Error::input(problem, "list it under `files`, if it is no chart"));
     }
-    let manifest = make_manifest(
-        &mut found,
-        &metadata,
-        (digest, archive.len() as u64),
-        provenance_digest.zip(provenance.as_ref().map(|bytes| bytes.len() as u64)),
-    );
+    let archive = Bytes::from(std::fs::read(&path).map_err(Error::io("reading", &path))?);
+    let beside = format!("{name}.prov");
+    let provenance = std::fs::read(request.spec.folder().join(&beside)).ok().map(Bytes::from);
+    let provenance = provenance.filter(looks_like_provenance).map(|bytes| (bytes, BlobSource::Path(beside)));
+    let place = BlobSource::Path(name.to_owned());
+    let found = plain(entry, Plain { archive, place, provenance, shown: name, source: name.to_owned() })?;
+    match found.charts.first().filter(|chart| !version.is_empty() && chart.version != version) {
+        Some(chart) => Err(Error::input(
+            format!("{name} is version {} of {}, and the spec says {version}", chart.version, chart.name),
+            "correct the spec, or get the right archive; `version` can be left out",
+        )),
+        None => Ok(found),
+    }
+}
+
+/// A chart that has no OCI manifest yet.
+struct Plain<'a> {
+    archive: Bytes,
+    /// Where that is to be had again.
+    place: BlobSource,
+    provenance: Option<(Bytes, BlobSource)>,
+    /// The archive, for people.
+    shown: &'a str,
+    /// Where the chart is from, for people.
+    source: String,
+}
+
+fn plain(entry: &Entry, chart: Plain<'_>) -> Result<Found, Error> {
+    let mut found = Found::default();
+    let metadata = chart_metadata(&chart.archive, chart.shown)?;
+    let (digest, size) = (Digest::of(&chart.archive), chart.archive.len() as u64);
+    found.blob(digest, size, Encoding::Stored, chart.place);
+    let provenance = chart.provenance.map(|(bytes, place)| {
+        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+        found.blob(digest, size, Encoding::Zstd, place);
+        found.kept.push((digest, bytes));
+        (digest, size)
+    });
+    let manifest = make_manifest(&mut found, &metadata, (digest, size), provenance);
     found.charts.push(LockedChart {
         repository: format!("charts/{}", metadata.name),
         tag: tag(&metadata.version),
@@ -153,9 +194,9 @@ async fn from_repository(
         origin: entry.origin.clone(),
         entries: vec![entry.fingerprint.clone()],
         required: entry.required,
-        source: base.to_owned(),
+        source: chart.source,
         archive: digest,
-        provenance: provenance_digest,
+        provenance: provenance.map(|(digest, _)| digest),
         manifest,
     });
     Ok(found)

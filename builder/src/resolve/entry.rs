@@ -88,7 +88,8 @@ impl Entry {
         match &self.wanted {
             Wanted::Image(image) => !matches!(image.entry.source, ImageSource::Registry(_)),
             Wanted::Local(_) => true,
-            Wanted::Chart(_) | Wanted::Remote(_) | Wanted::Bkdl(_) => false,
+            Wanted::Chart(chart) => matches!(chart.source, ChartSource::File(_)),
+            Wanted::Remote(_) | Wanted::Bkdl(_) => false,
         }
     }
 
@@ -199,9 +200,10 @@ fn chart_entry(chart: &ChartEntry) -> Entry {
     let source = match &chart.source {
         ChartSource::Repository { url, .. } => url.clone(),
         ChartSource::Oci(reference) => format!("oci://{}", reference.name()),
+        ChartSource::File(path) => format!("file {path}"),
     };
     let identity = format!("chart {source} {name} {}", chart.version);
-    let shown = format!("{name} {}", chart.version);
+    let shown = format!("{name} {}", chart.version).trim_end().to_owned();
     let mut entry =
         Entry::new("chart", "charts", shown, chart.required, &identity, Wanted::Chart(chart.clone()));
     entry.names.push(name);

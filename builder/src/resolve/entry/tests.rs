@@ -17,6 +17,7 @@ fn line(entry: &Entry) -> String {
         Wanted::Chart(chart) => match &chart.source {
             ChartSource::Repository { url, name } => format!("chart {name} {} {url}", chart.version),
             ChartSource::Oci(reference) => format!("chart {reference} {}", chart.version),
+            ChartSource::File(path) => format!("chart {path} {}", chart.version),
         },
         Wanted::Remote(remote) => {
             let repository = remote.repository.as_deref().unwrap_or("-");

@@ -223,14 +223,14 @@ impl fmt::Display for ImageSource {
     }
 }
 
-/// A chart: from a helm repository (`repo`, `name`) or a registry (`chart: oci://…`).
+/// A chart: from a helm repository (`repo`, `name`), a registry (`chart: oci://…`) or this machine (`chart: FILE.tgz`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, try_from = "ChartMapping")]
 pub struct ChartEntry {
     /// Where it comes from.
     pub source: ChartSource,
-    /// The exact version, or a SemVer range.
+    /// The exact version, or a SemVer range. Of a local archive, what it must say; empty where nobody minds.
     pub version: String,
     /// Values files that `check` renders the chart with.
     pub values: Vec<String>,
@@ -239,11 +239,22 @@ pub struct ChartEntry {
 }
 
 impl ChartEntry {
-    /// The chart's name.
+    /// The chart's name; of a local archive the file's, without its ending.
     pub fn name(&self) -> &str {
         match &self.source {
             ChartSource::Repository { name, .. } => name,
             ChartSource::Oci(reference) => reference.repository().rsplit('/').next().unwrap_or_default(),
+            ChartSource::File(path) => {
+                path.rsplit('/').next().unwrap_or_default().trim_end_matches(CHART_ENDING)
+            }
+        }
+    }
+
+    /// Whether it asks for this version of this chart. Of a local archive its name alone can tell, as helm gives it.
+    pub fn is(&self, name: &str, version: &str) -> bool {
+        match self.source {
+            ChartSource::File(_) => self.name() == format!("{name}-{version}"),
+            _ => self.name() == name && self.version == version,
         }
     }
 }
@@ -261,7 +272,12 @@ pub enum ChartSource {
     },
     /// A registry; the reference has no tag.
     Oci(ImageReference),
+    /// An archive on this machine, relative to the spec's folder.
+    File(String),
 }
+
+/// How archives of charts are called.
+const CHART_ENDING: &str = ".tgz";
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -273,11 +289,13 @@ struct ChartMapping {
     /// The chart's name in that repository.
     #[serde(default)]
     name: Option<String>,
-    /// A chart in a registry: `oci://registry.example.com/charts/app`.
+    /// A chart in a registry, `oci://registry.example.com/charts/app`, or an archive relative to the spec's folder,
+    /// `charts/app-1.2.0.tgz`.
     #[serde(default)]
     chart: Option<String>,
-    /// The exact version, such as 1.2.0.
-    version: String,
+    /// The exact version, such as 1.2.0. Not needed for an archive.
+    #[serde(default)]
+    version: Option<String>,
     /// Values files that `check` renders the chart with.
     #[serde(default)]
     values: Vec<String>,
@@ -295,9 +313,12 @@ impl TryFrom<ChartMapping> for ChartEntry {
                 check_url(&url)?;
                 ChartSource::Repository { url: url.trim_end_matches('/').to_owned(), name }
             }
+            (None, None, Some(chart)) if chart.ends_with(CHART_ENDING) && !chart.contains("://") => {
+                ChartSource::File(chart)
+            }
             (None, None, Some(chart)) => {
                 let rest = chart.strip_prefix("oci://").ok_or_else(|| {
-                    format!("`chart: {chart}` does not begin with `oci://`; for a helm repository write `repo:` and `name:`")
+                    format!("`chart: {chart}` is neither `oci://…` nor an archive (`*.tgz`); `helm package` makes one of a folder, and for a helm repository write `repo:` and `name:`")
                 })?;
                 if rest.rsplit('/').next().is_some_and(|last| last.contains([':', '@'])) {
                     return Err(format!("`{chart}` has a tag; the version goes into `version:`"));
@@ -306,12 +327,17 @@ impl TryFrom<ChartMapping> for ChartEntry {
                     rest.parse().map_err(|error: crate::reference::ReferenceError| error.to_string())?,
                 )
             }
-            _ => return Err("a chart has either `repo` and `name`, or `chart: oci://…`".to_owned()),
+            _ => {
+                return Err("a chart has either `repo` and `name`, or `chart: oci://…` or `chart: FILE.tgz`".to_owned());
+            }
         };
-        if mapping.version.is_empty() {
-            return Err("`version` is empty".to_owned());
-        }
-        Ok(Self { source, version: mapping.version, values: mapping.values, required: mapping.required })
+        let version = match (mapping.version, &source) {
+            (Some(version), _) if version.is_empty() => return Err("`version` is empty".to_owned()),
+            (Some(version), _) => version,
+            (None, ChartSource::File(_)) => String::new(),
+            (None, _) => return Err("missing field `version`".to_owned()),
+        };
+        Ok(Self { source, version, values: mapping.values, required: mapping.required })
     }
 }
 
