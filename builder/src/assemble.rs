@@ -3,7 +3,7 @@
 mod room;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -72,6 +72,28 @@ pub struct Report {
     pub missing: Vec<Missing>,
     /// It was there already, so nothing was done.
     pub up_to_date: bool,
+}
+
+/// Refuses a place where no bundle can be written. A folder that is not there is not made: it may be a medium that is
+/// not mounted, and a bundle would fill the disk below it.
+pub fn check_place(output: &Path, name: &str) -> Result<(), Error> {
+    if output.is_dir() {
+        let problem = format!("{} is a folder", output.display());
+        return Err(Error::input(problem, format!("name the file: -o {}", output.join(name).display())));
+    }
+    let folder = folder_of(output);
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => {
+            let problem = format!("{} is no folder, so nothing can be written in it", folder.display());
+            Err(Error::input(problem, "name another place with `-o`"))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let hint = format!("mount what should be there, or make it: mkdir -p {}", folder.display());
+            Err(Error::not_found(format!("the folder {} is not there", folder.display()), hint))
+        }
+        Err(error) => Err(Error::io("looking at", folder)(error)),
+    }
 }
 
 /// Builds the bundle, or goes on with what an earlier run left.
@@ -146,9 +168,6 @@ fn up_to_date(request: &Request, lock: Digest) -> Result<Option<Report>, Error> 
 }
 
 fn open(options: AssemblyOptions, request: &Request) -> Result<Assembly, Error> {
-    if let Some(folder) = options.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
-    }
     let plan = |blob: &ferry_model::lock::LockedBlob| BlobPlan {
         digest: blob.digest,
         size: blob.size,

@@ -24,9 +24,12 @@ mod template;
 mod values;
 mod written;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use ferry_model::failure::Class;
 use ferry_model::spec::{Check, Ignore};
+use ferry_references::{How, Malformed};
 use serde_json::Value;
 
 use crate::Error;
@@ -74,6 +77,8 @@ pub struct Checker {
     helm: Option<Helm>,
     mentions: Vec<Mention>,
     charts: Vec<CheckedChart>,
+    /// The names of the charts that could be opened.
+    names: BTreeSet<String>,
     files: usize,
     unclear: Vec<Place>,
     unread: Vec<Unread>,
@@ -98,6 +103,7 @@ impl Checker {
             helm,
             mentions: Vec::new(),
             charts: Vec::new(),
+            names: BTreeSet::new(),
             files: 0,
             unclear: Vec::new(),
             unread: Vec::new(),
@@ -128,6 +134,7 @@ impl Checker {
         content: Content<'_>,
         values: &[PathBuf],
     ) -> Result<(), Error> {
+        self.names.insert(chart.metadata.name.clone());
         let mut values = values.to_vec();
         let fits = |file: &&ValuesFile| file.chart.as_ref().is_none_or(|name| *name == chart.metadata.name);
         values.extend(self.settings.values.iter().filter(fits).map(|file| file.path.clone()));
@@ -143,14 +150,19 @@ impl Checker {
         if let Err(reason) = written.read(chart, &given) {
             self.unread.push(Unread { source: source.to_owned(), reason });
         }
-        let mut named = text.as_deref().map(|text| rendered::read(source, chart, text)).unwrap_or_default();
+        let read = text.as_deref().map(|text| rendered::read(source, chart, text));
+        let (mut named, mut malformed) = read.unwrap_or_default();
         self.prove(source, chart, failure.as_deref(), &written.lacking);
+        for mention in named.iter_mut().filter(|mention| mention.place.line.is_none()) {
+            mention.place.note = written.mentions.iter().find_map(|other| written_at(mention, other));
+        }
         // What rendering shows needs no second witness.
         let news = |mention: &Mention| !named.iter().any(|other| other.image == mention.image);
         let news: Vec<Mention> = written.mentions.into_iter().filter(news).collect();
         named.extend(news);
         self.mentions.append(&mut named);
         self.unclear.append(&mut written.unclear);
+        self.unclear.append(&mut malformed);
         self.charts.push(CheckedChart { source: source.to_owned(), rendered: text.is_some(), failure });
         Ok(())
     }
@@ -202,6 +214,19 @@ impl Checker {
         files::look_into(self, path, not_these)
     }
 
+    /// Fails where values are given to a chart that is not among those that were looked into: nobody read them.
+    pub fn prove_values(&self) -> Result<(), Error> {
+        let names = self.settings.values.iter().filter_map(|file| file.chart.as_ref());
+        let Some(name) = names.into_iter().find(|name| !self.names.contains(*name)) else { return Ok(()) };
+        let problem = format!("there is no chart `{name}` to give values to");
+        let charts: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let hint = match &charts[..] {
+            [] => "no chart was looked into".to_owned(),
+            charts => format!("the charts are: {}", charts.join(", ")),
+        };
+        Err(Error::Entry { problem, hint: Some(hint), class: Class::Usage })
+    }
+
     /// Compares what was found with what is carried.
     pub fn finish(mut self, holdings: &Holdings, rules: &Check) -> Report {
         let (images, mut idle) = report::judge(self.mentions, holdings, rules);
@@ -229,6 +254,37 @@ impl Checker {
             idle,
             added: Vec::new(),
         }
+    }
+}
+
+/// Where a name is written that a template only puts in.
+fn written_at(rendered: &Mention, written: &Mention) -> Option<String> {
+    let line = written.place.line.filter(|_| written.image == rendered.image)?;
+    Some(format!("written in {}:{line}", written.place.file.as_ref()?))
+}
+
+/// What a text names only in part, or not at all, as places to look at.
+fn unclear(
+    source: &str,
+    file: Option<&str>,
+    unclear: Vec<ferry_references::Place>,
+    malformed: Vec<Malformed>,
+) -> Vec<Place> {
+    let unclear = unclear.into_iter().map(|place| noted(source, file, place, None));
+    let malformed = malformed.into_iter().map(|one| noted(source, file, one.place, Some(one.reason)));
+    unclear.chain(malformed).collect()
+}
+
+fn noted(source: &str, file: Option<&str>, place: ferry_references::Place, note: Option<String>) -> Place {
+    Place {
+        source: source.to_owned(),
+        file: file.map(str::to_owned),
+        line: Some(place.line),
+        object: place.object,
+        path: place.path,
+        how: How::Image,
+        rendered: false,
+        note,
     }
 }
 

@@ -13,6 +13,7 @@ mod schema;
 use clap::{Parser, Subcommand};
 use ferry_bundle::cli::{InspectArgs, VerifyArgs};
 use ferry_display::cli::OutputArgs;
+use ferry_display::counted;
 use ferry_model::failure::ExitCode;
 use ferry_transfer::cli::NetworkArgs;
 
@@ -24,7 +25,7 @@ const PROGRAM: &str = "ferry-builder";
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Example:\n  ferry-builder init > bundle.yaml\n  ferry-builder lock bundle.yaml\n  ferry-builder build bundle.yaml -o bundle.ferry.tar.zst --key ferry.key\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 differs (diff, lock)"
+    after_help = "Example:\n  ferry-builder init -o bundle.yaml\n  ferry-builder lock bundle.yaml\n  ferry-builder build bundle.yaml -o bundle.ferry.tar.zst --key ferry.key\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 differs (diff, lock)"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -69,7 +70,7 @@ pub fn main() -> std::process::ExitCode {
 
 fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
     match command {
-        Command::Init(args) => init::run(&args),
+        Command::Init(args) => init::run(&args, global),
         Command::Lock(args) => lock::run(&args, global),
         Command::Build(args) => build::run(&args, global),
         Command::Check(args) => check::run(&args, global),
@@ -82,8 +83,36 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
     }
 }
 
+/// `2 images, 1 chart, 0 files`.
+fn contents(images: usize, charts: usize, files: usize) -> String {
+    let counts = [(images, "image"), (charts, "chart"), (files, "file")];
+    counts.map(|(count, noun)| counted(count, noun)).join(", ")
+}
+
 /// Runs network work on all cores.
 fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(Error::io("starting threads for", PROGRAM))?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    /// What is wider than a terminal is broken there, and cannot be pasted.
+    #[test]
+    fn every_command_has_an_example_that_can_be_pasted() {
+        let program = Cli::command();
+        for command in program.get_subcommands().chain([&program]) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> =
+                help.lines().filter(|line| line.starts_with("  ferry-builder ")).collect();
+            assert!(!examples.is_empty(), "{}: {help}", command.get_name());
+            for line in help.lines().filter(|line| line.starts_with(' ')) {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
 }

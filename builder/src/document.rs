@@ -1,9 +1,10 @@
 //! The spec and the lock as files.
 
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ferry_model::failure::Class;
 use ferry_model::lock::Lock;
 use ferry_model::spec::Spec;
 
@@ -21,7 +22,14 @@ pub struct SpecFile {
 impl SpecFile {
     /// Reads and parses a spec.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+        let text = String::from_utf8(std::fs::read(path).map_err(Error::io("reading", path))?);
+        let text = text.map_err(|_| {
+            let problem = format!("{} is no spec: it is no text", path.display());
+            Error::input(
+                problem,
+                "a spec is YAML, as `ferry-builder init` prints one; `inspect` shows a bundle",
+            )
+        })?;
         let spec = Spec::parse(&text).map_err(|source| Error::Spec { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), spec })
     }
@@ -67,6 +75,22 @@ pub fn write_whole(path: &Path, text: &str) -> Result<bool, Error> {
     };
     write().map_err(Error::io("writing", path))?;
     Ok(true)
+}
+
+/// Writes a file that is not there yet. Never over another: what a person wrote, or a key, is there once.
+pub fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => is_there(path),
+        _ => Error::io("creating", path)(error),
+    })
+}
+
+/// That a file is there which would have to be replaced.
+pub fn is_there(path: &Path) -> Error {
+    let problem = format!("{} is there already, and is not replaced", path.display());
+    let hint = Some("give another name, or move that file away".to_owned());
+    Error::Entry { problem, hint, class: Class::Local }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use ferry_model::document::DocumentError;
 use ferry_model::failure::{Class, Failure};
 use ferry_model::lock::LockError;
 use ferry_model::size::ByteSize;
+use ferry_transfer::TlsProblem;
 
 /// A failure of the builder.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,8 @@ pub enum Error {
     /// The lock does not belong to the spec.
     #[error("{} does not match the spec: {}", path.display(), differences.join("; "))]
     OutOfDate {
+        /// The spec.
+        spec: PathBuf,
         /// The lock.
         path: PathBuf,
         /// What differs.
@@ -132,15 +135,51 @@ impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.0.len() == 1 { "failure" } else { "failures" };
         write!(f, "{} {noun}:", self.0.len())?;
+        // Many failures tend to have one cause.
+        let mut folded: Vec<(String, Vec<&str>)> = Vec::new();
         for failed in self.0 {
-            write!(f, "\n  {}: {}", failed.name, failed.error)?;
-            let mut cause = std::error::Error::source(&failed.error);
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
+            let text = with_causes(&failed.error);
+            match folded.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, names)) => names.push(&failed.name),
+                None => folded.push((text, vec![&failed.name])),
             }
         }
+        for (text, names) in folded {
+            let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+            let more = match names.len().saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            write!(f, "\n  {shown}{more}: {text}")?;
+        }
         Ok(())
+    }
+}
+
+/// The most names that are shown of what failed for one cause.
+const SHOWN: usize = 3;
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// What to write into the spec so that a host can be talked to from now on.
+fn in_the_spec(error: &ferry_transfer::Error) -> Option<String> {
+    match error {
+        ferry_transfer::Error::Tls { host, problem: TlsProblem::PlainHttp } => {
+            Some(format!("or for good, in the spec:  registries: {{\"{host}\": {{plainHttp: true}}}}"))
+        }
+        ferry_transfer::Error::Tls { host, problem: TlsProblem::UnknownAuthority } => {
+            Some(format!("or for good, in the spec:  registries: {{\"{host}\": {{caFile: FILE}}}}"))
+        }
+        ferry_transfer::Error::Token { source, .. } => in_the_spec(source),
+        _ => None,
     }
 }
 
@@ -202,8 +241,11 @@ impl Failure for Error {
             Self::Io { .. } => Vec::new(),
             Self::Spec { source, .. } => source.hints(),
             Self::Lock { source, .. } => source.hints(),
-            Self::OutOfDate { .. } => {
-                vec!["run `ferry-builder lock SPEC`, review the difference, and commit it".into()]
+            Self::OutOfDate { spec, .. } => {
+                vec![format!(
+                    "run `ferry-builder lock {}`, review the difference, and commit it",
+                    spec.display()
+                )]
             }
             Self::Incomplete { missing, .. } if missing.is_empty() => vec![
                 "give the chart the site's `values` in the spec, or the subcharts that it lacks".into(),
@@ -225,7 +267,7 @@ impl Failure for Error {
                 ]
             }
             Self::Entry { hint, .. } => hint.iter().cloned().collect(),
-            Self::Transfer(error) => error.hints(),
+            Self::Transfer(error) => error.hints().into_iter().chain(in_the_spec(error)).collect(),
             Self::Bundle(error) => error.hints(),
             Self::Several { failures } => {
                 let mut hints: Vec<String> = Vec::new();

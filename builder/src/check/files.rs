@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use ferry_model::failure::Class;
 use ferry_references::{Format, Found, How, Scopes, documents, format_of, is_split, survey};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::chart::lenient;
 use super::kustomize::Kustomized;
 use super::mention::{Mention, Weight, has_unknown};
-use super::{Checker, Content, Place, Unread};
+use super::{Checker, Content, Place, Unread, noted, unclear};
 use crate::Error;
 
 /// The largest file that is looked into.
@@ -146,16 +147,23 @@ fn survey_file(checker: &mut Checker, file: &OneFile<'_>, text: &str) {
     for found in &survey.found {
         take(checker, file, found, &scopes, &built);
     }
-    checker.unclear.extend(survey.unclear.into_iter().map(|place| Place {
-        source: file.name.to_owned(),
-        file: None,
-        line: Some(place.line),
-        object: place.object,
-        path: place.path,
-        how: How::Image,
-        rendered: false,
-        note: None,
-    }));
+    checker.unclear.extend(unclear(file.name, None, survey.unclear, survey.malformed));
+    if matches!(file.format, Format::Yaml | Format::Compose | Format::Kustomization) {
+        checker.unclear.extend(no_yaml(file.name, text));
+    }
+}
+
+/// The documents that cannot be parsed. Images in them are found as in any text, but kubectl and compose refuse them.
+fn no_yaml(name: &str, text: &str) -> Vec<Place> {
+    let broken = documents(text).filter_map(|range| {
+        lenient::<IgnoredAny>(&text[range.clone()]).err()?;
+        // Once more from the line that it begins at, so that the reason names lines of the file.
+        let line = text[..range.start].matches('\n').count();
+        let reason = lenient::<IgnoredAny>(&format!("{}{}", "\n".repeat(line), &text[range])).err()?;
+        let place = ferry_references::Place { line: line + 1, ..ferry_references::Place::default() };
+        Some((place, format!("this is no YAML, so it was searched as any text is: {reason}")))
+    });
+    broken.map(|(place, reason)| noted(name, None, place, Some(reason))).collect()
 }
 
 /// The paths of images that compose builds itself.

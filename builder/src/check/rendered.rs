@@ -2,20 +2,20 @@
 
 use std::collections::HashSet;
 
-use ferry_references::{Format, Found, documents, find};
+use ferry_references::{Format, Found, documents, survey};
 
 use super::chart::Chart;
-use super::mention::{Mention, Weight, has_unknown};
-use super::values;
+use super::mention::{Mention, Place, Weight, has_unknown};
+use super::{noted, values};
 
 /// The templates that something came out of, as helm names them: `web/charts/redis/templates/master.yaml`.
 pub(super) fn sources(text: &str) -> HashSet<String> {
     documents(text).filter_map(|range| source(&text[range])).map(str::to_owned).collect()
 }
 
-/// The images in what a chart renders to.
-pub(super) fn read(source_name: &str, chart: &Chart, text: &str) -> Vec<Mention> {
-    let mut mentions = Vec::new();
+/// The images in what a chart renders to, and the places of those that cannot be images.
+pub(super) fn read(source_name: &str, chart: &Chart, text: &str) -> (Vec<Mention>, Vec<Place>) {
+    let (mut mentions, mut malformed) = (Vec::new(), Vec::new());
     let mut template = String::new();
     for range in documents(text) {
         let document = &text[range];
@@ -25,7 +25,13 @@ pub(super) fn read(source_name: &str, chart: &Chart, text: &str) -> Vec<Mention>
         // The root's name is no part of a path in the chart.
         let file = template.split_once('/').map_or(template.as_str(), |(_, path)| path);
         let written = text_of(chart, file).unwrap_or_default();
-        for found in find(document, Format::Yaml) {
+        let survey = survey(document, Format::Yaml);
+        for one in survey.malformed {
+            // The line is one of what helm wrote, which nobody has at hand.
+            let place = noted(source_name, Some(file), one.place, Some(one.reason));
+            malformed.push(Place { line: None, rendered: true, ..place });
+        }
+        for found in survey.found {
             if has_unknown(&found) {
                 continue;
             }
@@ -35,7 +41,7 @@ pub(super) fn read(source_name: &str, chart: &Chart, text: &str) -> Vec<Mention>
             mentions.extend(Mention::new(&found, &found.named, Weight::Needed, place));
         }
     }
-    mentions
+    (mentions, malformed)
 }
 
 /// What helm writes above each document.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ferry_display::{Align, Table};
+use ferry_display::{Align, Table, counted, printable};
 use ferry_model::ImageReference;
 use ferry_model::spec::{Check, Ignore};
 use serde::Serialize;
@@ -23,7 +23,8 @@ pub struct Report {
     pub files: usize,
     /// Images, what is missing first.
     pub images: Vec<CheckedImage>,
-    /// References of which a part is only known to a renderer, in charts and files that were not rendered.
+    /// What somebody should look at: references of which a part is only known to a renderer, in charts and files that
+    /// were not rendered, and, with a note that says so, what is no reference or no YAML.
     pub unclear: Vec<Place>,
     /// What could not be read, and so may name anything.
     pub unread: Vec<Unread>,
@@ -137,6 +138,13 @@ impl Report {
         self.complete = self.unread.is_empty() && self.in_state(State::Missing).next().is_none();
     }
 
+    /// The charts that could not be rendered, and why; without those that are told as unread.
+    pub fn unrendered(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_told = |chart: &CheckedChart| self.unread.iter().any(|unread| unread.source == chart.source);
+        let failed = self.charts.iter().filter(move |chart| !is_told(chart));
+        failed.filter_map(|chart| Some((chart.source.as_str(), chart.failure.as_deref()?)))
+    }
+
     /// The images in this state.
     pub fn in_state(&self, state: State) -> impl Iterator<Item = &CheckedImage> {
         self.images.iter().filter(move |image| image.state == state)
@@ -174,15 +182,17 @@ fn judge_one(
 ) -> CheckedImage {
     let is_pinned = mentions.iter().any(|mention| mention.is_pinned);
     let holding = holdings.look_for(&image, is_pinned);
+    // Of what is carried there is no alarm to silence.
+    let rules = if matches!(holding, Holding::Held | Holding::As(_)) { &[] } else { rules };
     let mut weight = None;
     let mut silence = None;
     for mention in &mentions {
         match rules.iter().position(|rule| silences(rule, mention)) {
-            Some(rule) if !matches!(holding, Holding::Held | Holding::As(_)) => {
+            Some(rule) => {
                 used[rule] = true;
                 silence = Some(rules[rule].reason.clone());
             }
-            _ => weight = weight.max(Some(mention.weight)),
+            None => weight = weight.max(Some(mention.weight)),
         }
     }
     let open = match weight {
@@ -202,7 +212,7 @@ fn judge_one(
             let reason = "the spec has it as `required: false`, and it could not be had".to_owned();
             (open.max(State::Optional), None, None, silence.or(Some(reason)))
         }
-        Holding::Missing if is_pinned => (open, None, Some(line), silence),
+        Holding::Missing if is_pinned => (open, None, Some(line), silence.or_else(|| holdings.near(&image))),
         Holding::Missing => {
             (open, None, None, silence.or_else(|| Some("its tag is said elsewhere".to_owned())))
         }
@@ -244,11 +254,8 @@ const SHOWN: usize = 4;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chart in &self.charts {
-            let is_told = self.unread.iter().any(|unread| unread.source == chart.source);
-            if let Some(failure) = chart.failure.as_ref().filter(|_| !is_told) {
-                writeln!(f, "{} does not render, so all that it says counts: {failure}", chart.source)?;
-            }
+        for (chart, failure) in self.unrendered() {
+            writeln!(f, "{chart} does not render, so all that it says counts: {failure}")?;
         }
         if self.helm.is_none() && !self.charts.is_empty() {
             writeln!(
@@ -270,7 +277,8 @@ impl fmt::Display for Report {
             }
         }
         for place in &self.unclear {
-            writeln!(f, "unclear   {}: a template says what it is", Shown(place))?;
+            let why = place.note.as_deref().unwrap_or("a template says what it is");
+            writeln!(f, "unclear   {}: {}", printable(&place.spot()), printable(why))?;
         }
         for idle in &self.idle {
             let place = idle.place.as_ref().map(|place| format!(" in {place}")).unwrap_or_default();
@@ -316,30 +324,20 @@ impl Report {
 
 fn write_image(f: &mut fmt::Formatter<'_>, word: &str, image: &CheckedImage) -> fmt::Result {
     let reason = image.reason.as_ref().map(|reason| format!("  ({reason})")).unwrap_or_default();
-    writeln!(f, "{word}  {}{reason}", ferry_display::printable(&image.image.to_string()))?;
+    writeln!(f, "{word}  {}{reason}", printable(&image.image.to_string()))?;
     let mut table = Table::new([Align::Left; 3]).indented(10);
+    // Where one has an object, the others keep its column free.
+    let has_objects = image.places.iter().take(SHOWN).any(|place| place.object.is_some());
     for place in image.places.iter().take(SHOWN) {
-        let object = place.object.clone().unwrap_or_default();
-        table.row([Shown(place).to_string(), object, how(place)]);
+        let object = place.object.clone().filter(|_| has_objects);
+        table.row(
+            [Some(printable(&place.spot()).into_owned()), object, Some(how(place))].into_iter().flatten(),
+        );
     }
     write!(f, "{table}")?;
     match image.places.len().saturating_sub(SHOWN) {
         0 => Ok(()),
         more => writeln!(f, "          and {more} more"),
-    }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-/// `charts/bk-monitor-3.7.0/templates/web.yaml:12`.
-struct Shown<'a>(&'a Place);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = self.0.line.map(|line| format!(":{line}")).unwrap_or_default();
-        write!(f, "{}{line}", ferry_display::printable(&self.0.name()))
     }
 }
 

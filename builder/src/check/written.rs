@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::chart::Chart;
 use super::mention::{Mention, Place, Weight, has_unknown};
 use super::template::{Known, fill};
-use super::values;
+use super::{unclear, values};
 
 /// A chart under examination.
 #[derive(Debug)]
@@ -136,17 +136,9 @@ impl<'a> Written<'a> {
         let filled = (format == Format::Template).then(|| fill(text, known));
         let text = filled.as_deref().unwrap_or(text);
         let survey = survey(text, format);
-        for place in survey.unclear {
-            self.unclear(Place {
-                source: self.source.to_owned(),
-                file: Some(format!("{}{path}", level.folder)),
-                line: Some(place.line),
-                object: place.object,
-                path: place.path,
-                how: How::Image,
-                rendered: false,
-                note: level.off.map(str::to_owned),
-            });
+        let file = format!("{}{path}", level.folder);
+        if self.rendered.is_none() && level.off.is_none() {
+            self.unclear.extend(unclear(self.source, Some(&file), survey.unclear, survey.malformed));
         }
         for found in survey.found {
             let place = self.place(level, path, &found);

@@ -7,7 +7,7 @@ use ferry_model::size::ByteSize;
 use ferry_transfer::Client;
 
 use super::lock::{resolve_spec, transfer_options};
-use super::{Global, block_on, keygen};
+use super::{Global, block_on, contents, keygen};
 use crate::Error;
 use crate::assemble::{self, Report, build};
 use crate::check::subject::{Access, Subject};
@@ -20,7 +20,7 @@ use crate::resolve::{self, Resolution, Update};
 /// Without --locked, the spec is locked first. A build that was cut off goes on where it stopped.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-builder build bundle.yaml --key ferry.key\n  ferry-builder build bundle.yaml -o /media/usb/bundle.ferry.tar.zst --volume-size 4GiB --locked\n  ferry-builder build bundle.yaml --reuse last-month.ferry.tar.zst"
+    after_help = "Examples:\n  ferry-builder build bundle.yaml --key ferry.key\n  ferry-builder build bundle.yaml --locked --volume-size 4GiB -o /mnt/usb/bkce\n  ferry-builder build bundle.yaml --reuse last-month.ferry.tar.zst"
 )]
 pub(super) struct Args {
     /// The spec.
@@ -54,13 +54,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         return Err(Error::Entry { problem, hint: Some("use 1MiB or more".into()), class: Class::Usage });
     }
     let spec = SpecFile::read(&args.spec)?;
+    let default_name = format!("{}-{}.ferry.tar.zst", spec.spec.name, spec.spec.version);
+    let output = args.file.clone().unwrap_or_else(|| PathBuf::from(&default_name));
+    assemble::check_place(&output, &default_name)?;
     let key = args.key.as_deref().map(|path| SecretKey::read(path, keygen::password())).transpose()?;
     let reuse =
         args.reuse.iter().map(|path| Bundle::open(path, &Trust::default())).collect::<Result<Vec<_>, _>>()?;
     let transfer = transfer_options(&spec, global);
     let client = Client::new(transfer.clone())?;
-    let default_name = || PathBuf::from(format!("{}-{}.ferry.tar.zst", spec.spec.name, spec.spec.version));
-    let output = args.file.clone().unwrap_or_else(default_name);
     let (events, guard) = global.output.renderer();
     let report = block_on(async {
         let resolution = lock(args, &spec, (&client, &transfer), global, &events).await?;
@@ -127,20 +128,18 @@ async fn complete(spec: &SpecFile, lock: &Lock, access: Access<'_>) -> Result<()
 
 /// What the check does not know, and passes all the same.
 fn doubts(report: &check::Report) -> Vec<String> {
-    let mut doubts = Vec::new();
-    for chart in &report.charts {
-        let is_told = report.unread.iter().any(|unread| unread.source == chart.source);
-        if let Some(failure) = chart.failure.as_ref().filter(|_| !is_told) {
-            doubts.push(format!("{} does not render: {failure}", chart.source));
-        }
-    }
-    if let Some(first) = report.unclear.first() {
-        let line = first.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let (count, place) = (report.unclear.len(), first.name());
+    let does_not = |(chart, failure): (&str, &str)| format!("{chart} does not render: {failure}");
+    let mut doubts: Vec<String> = report.unrendered().map(does_not).collect();
+    let (malformed, unclear): (Vec<&Place>, Vec<&Place>) =
+        report.unclear.iter().partition(|place| place.note.is_some());
+    if let Some(first) = unclear.first() {
+        let (count, place) = (unclear.len(), first.spot());
         doubts.push(format!(
-            "templates say what {count} images are, such as {place}{line}, and nobody rendered them"
+            "templates say what {count} images are, such as {place}, and nobody rendered them"
         ));
     }
+    let notes = malformed.iter().filter_map(|place| Some((place, place.note.as_ref()?)));
+    doubts.extend(notes.map(|(place, note)| format!("{}: {note}", place.spot())));
     doubts
 }
 
@@ -162,11 +161,14 @@ async fn lock(
     let previous = read_lock(&path)?;
     if args.locked {
         let Some(lock) = previous else {
-            return Err(Error::OutOfDate { path, differences: vec!["there is none".into()] });
+            let problem = format!("{} is not there, and --locked makes none", path.display());
+            let hint =
+                format!("run `ferry-builder lock {}`, review the lock, and commit it", spec.path.display());
+            return Err(Error::not_found(problem, hint));
         };
         let differences = resolve::differences(spec, &lock)?;
         if !differences.is_empty() {
-            return Err(Error::OutOfDate { path, differences });
+            return Err(Error::OutOfDate { spec: spec.path.clone(), path, differences });
         }
         return Ok(Resolution { lock, kept: std::collections::HashMap::new() });
     }
@@ -184,11 +186,9 @@ fn text(report: &Report) -> String {
     };
     let head = if report.up_to_date { "is up to date" } else { "built" };
     let mut text = format!(
-        "{names} {head}: {}; {} images, {} charts, {} files\nCatalog   {}\n",
+        "{names} {head}: {}; {}\nCatalog   {}\n",
         ByteSize(report.size),
-        report.images,
-        report.charts,
-        report.files,
+        contents(report.images, report.charts, report.files),
         report.catalog_digest
     );
     match &report.key_id {

@@ -7,7 +7,7 @@ use ferry_model::event::Events;
 use ferry_model::failure::{Class, ExitCode};
 use ferry_transfer::Client;
 
-use super::lock::{resolve_spec, transfer_options};
+use super::lock::{network, resolve_spec, transfer_options};
 use super::{Global, block_on};
 use crate::Error;
 use crate::check::fix::fix;
@@ -22,7 +22,7 @@ use crate::resolve::{self, Update};
 /// written too. What a chart names only where these values do not lead is `possible` and no failure.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-builder check bundle.yaml                          # the charts of a spec\n  ferry-builder check bundle.yaml ./blueking ./deploy      # and all that lies in these folders\n  ferry-builder check bundle.yaml --fix                    # add what is missing to the spec\n  ferry-builder check bundle.ferry.tar.zst --values bk-monitor=custom.yaml --output json\n\nA false alarm is silenced in the spec:\n  check:\n    ignore:\n      - {image: \"busybox*\", in: \"charts/bk-monitor*\", reason: the pods that use it are not deployed here}\n\nSo is a chart that does not render, or a subchart that is not there:\n      - {image: \"chart:mysql\", reason: the database is outside}\n\nExit codes: 0 nothing is missing, 1 something is"
+    after_help = "The charts of a spec; and all that lies in two folders; and add what is missing:\n  ferry-builder check bundle.yaml\n  ferry-builder check bundle.yaml ./blueking ./deploy\n  ferry-builder check bundle.yaml --fix\n\nThe charts of a bundle, one of them with values of one's own:\n  ferry-builder check bundle.ferry.tar.zst --values bk-monitor=custom.yaml\n\nA false alarm is silenced in the spec:\n  check:\n    ignore:\n      - {image: \"busybox*\", in: \"charts/bk-monitor*\", reason: not deployed here}\n\nSo is a chart that does not render, or a subchart that is not there:\n      - {image: \"chart:mysql\", reason: the database is outside}\n\nExit codes: 0 nothing is missing, 1 something is"
 )]
 pub(super) struct Args {
     /// A spec (`*.yaml`), a lock (`*.lock`) or a bundle.
@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Charts, helmfiles, manifests, compose files, Dockerfiles, Marathon apps, environment files, lists, or folders of them.
     paths: Vec<PathBuf>,
     /// How to look into charts.
-    #[arg(long, value_enum, default_value_t, default_missing_value = "all", num_args = 0..=1, require_equals = true, value_name = "HOW")]
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     charts: Charts,
     /// Values to render charts with, above those of the spec: for each chart, or for the one of this name.
     #[arg(long, value_name = "[CHART=]FILE")]
@@ -118,10 +118,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
             let skip = [args.subject.clone()];
             tokio::task::block_in_place(|| checker.path(path, &skip))?;
         }
+        checker.prove_values()?;
         let report = checker.finish(&subject.holdings, &subject.rules);
         Ok((report, subject.rules))
     })?;
     drop(guard);
+    if args.charts == Charts::None {
+        // Nobody knows whether charts would have needed them.
+        report.idle.clear();
+    }
     if let Some(spec) = spec.filter(|_| args.fix) {
         write(&spec, &mut report)?;
     }
@@ -157,7 +162,7 @@ async fn subject(
     if kind == Kind::Bundle {
         return Subject::of_bundle(Bundle::open(&args.subject, &Trust::default())?, spec);
     }
-    let transfer = spec.map_or_else(|| global.network.options(), |spec| transfer_options(spec, global));
+    let transfer = spec.map_or_else(|| network(global), |spec| transfer_options(spec, global));
     let client = Client::new(transfer.clone())?;
     let access = Access { client: &client, transfer: &transfer, earlier: Vec::new(), events };
     match (kind, spec) {

@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ferry_bundle::{Bundle, Trust};
+use ferry_display::counted;
 use ferry_model::Digest;
 use ferry_model::catalog::Catalog;
 use ferry_model::failure::ExitCode;
@@ -26,6 +27,8 @@ pub(super) struct Args {
 
 /// What a lock or a bundle holds: entries with their digests, and blobs with their sizes.
 pub(super) struct Contents {
+    /// Name and version of the bundle.
+    title: String,
     entries: BTreeMap<String, Digest>,
     blobs: BTreeMap<Digest, u64>,
 }
@@ -52,6 +55,10 @@ impl fmt::Display for Change {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
+    /// Name and version of the one.
+    from: String,
+    /// Of the other.
+    to: String,
     changes: Vec<Change>,
     /// Bytes of blobs that only the new one has.
     new_bytes: u64,
@@ -80,7 +87,8 @@ fn contents_of_catalog(catalog: &Catalog) -> Contents {
         .files
         .iter()
         .map(|file| (format!("{} {}{}", file.kind, place(file.repository.as_ref()), file.path), file.digest));
-    Contents { entries: images.chain(charts).chain(files).collect(), blobs: catalog.blob_sizes() }
+    let title = format!("{} {}", catalog.name, catalog.version);
+    Contents { title, entries: images.chain(charts).chain(files).collect(), blobs: catalog.blob_sizes() }
 }
 
 fn place(repository: Option<&String>) -> String {
@@ -105,7 +113,15 @@ pub(super) fn changes(old: &Contents, new: &Contents) -> Vec<Change> {
 }
 
 fn read(path: &Path) -> Result<Contents, Error> {
-    if path.extension().is_some_and(|extension| extension == "lock") {
+    let extension = path.extension().unwrap_or_default();
+    if path.is_file() && (extension == "yaml" || extension == "yml") {
+        let hint = format!("name its lock, {}, or a bundle", path.with_extension("lock").display());
+        return Err(Error::input(
+            format!("{} is a spec, which says nothing of content", path.display()),
+            hint,
+        ));
+    }
+    if extension == "lock" {
         let missing =
             || Error::not_found(format!("{} is not there", path.display()), "name a lock or a bundle");
         return Ok(contents_of_lock(&read_lock(path)?.ok_or_else(missing)?));
@@ -117,10 +133,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     let new_bytes =
         new.blobs.iter().filter(|(digest, _)| !old.blobs.contains_key(*digest)).map(|(_, size)| size).sum();
-    let report = Report { changes: changes(&old, &new), new_bytes };
+    let changes = changes(&old, &new);
+    let report = Report { from: old.title, to: new.title, changes, new_bytes };
+    let is_renamed = report.from != report.to;
     global.output.print(&report, || {
-        let lines: String = report.changes.iter().map(|change| format!("{change}\n")).collect();
-        format!("{lines}{} changes; {} of new content", report.changes.len(), ByteSize(report.new_bytes))
+        let mut text = String::new();
+        if is_renamed {
+            text.push_str(&format!("~ {} -> {}\n", report.from, report.to));
+        }
+        text.extend(report.changes.iter().map(|change| format!("{change}\n")));
+        let changes = counted(report.changes.len(), "change");
+        format!("{text}{changes}; {} of new content", ByteSize(report.new_bytes))
     });
-    Ok(if report.changes.is_empty() { ExitCode::Done } else { ExitCode::WouldChange })
+    let is_same = report.changes.is_empty() && !is_renamed;
+    Ok(if is_same { ExitCode::Done } else { ExitCode::WouldChange })
 }

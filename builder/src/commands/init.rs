@@ -1,17 +1,30 @@
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use ferry_model::failure::ExitCode;
 
+use super::Global;
 use crate::Error;
+use crate::document::write_new;
 
 /// Print a commented spec to start from
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  ferry-builder init > bundle.yaml")]
-pub(super) struct Args {}
+#[command(after_help = "Example:\n  ferry-builder init -o bundle.yaml")]
+pub(super) struct Args {
+    /// Write it to this file, which must not be there yet. Default: standard output.
+    #[arg(long = "output-file", short = 'o', value_name = "FILE")]
+    file: Option<PathBuf>,
+}
 
 const STARTER: &str = include_str!("init/starter.yaml");
 
-pub(super) fn run(_: &Args) -> Result<ExitCode, Error> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
+    if let Some(path) = &args.file {
+        write_new(path, STARTER, 0o644)?;
+        let path = path.display();
+        global.output.note(format!("{path} written; edit it, then: ferry-builder lock {path}"));
+        return Ok(ExitCode::Done);
+    }
     std::io::stdout().write_all(STARTER.as_bytes()).map_err(Error::io("writing", "standard output"))?;
     Ok(ExitCode::Done)
 }

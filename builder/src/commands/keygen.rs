@@ -1,17 +1,16 @@
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ferry_model::failure::ExitCode;
 use serde::Serialize;
 
 use super::Global;
 use crate::Error;
+use crate::document::{is_there, write_new};
 
 /// Make a key pair to sign bundles with, in minisign's format
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  ferry-builder keygen ferry      # writes ferry.key (keep it) and ferry.pub (carry it to the site)"
+    after_help = "Example: ferry.key, to be kept, and ferry.pub, to be carried to the site\n  ferry-builder keygen ferry"
 )]
 pub(super) struct Args {
     /// Where to write: NAME.key and NAME.pub.
@@ -42,13 +41,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         (true, some) => some,
         (false, _) => None,
     };
-    let (secret, public) = ferry_bundle::generate_keys(password.as_deref())?;
     let named = |ending: &str| {
         let mut name = args.name.clone().into_os_string();
         name.push(ending);
         PathBuf::from(name)
     };
     let made = Made { secret_key: named(".key"), public_key: named(".pub") };
+    // Both or none: half a pair is of no use.
+    if let Some(path) = [&made.secret_key, &made.public_key].into_iter().find(|path| path.exists()) {
+        return Err(is_there(path));
+    }
+    let (secret, public) = ferry_bundle::generate_keys(password.as_deref())?;
     write_new(&made.secret_key, &secret, 0o600)?;
     write_new(&made.public_key, &public, 0o644)?;
     global.output.print(&made, || {
@@ -59,10 +62,4 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         )
     });
     Ok(ExitCode::Done)
-}
-
-/// Never over an existing key: bundles signed with it could not be made again.
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(Error::io("creating", path))
 }

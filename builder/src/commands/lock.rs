@@ -1,13 +1,14 @@
 use std::path::{Path, PathBuf};
 
+use ferry_display::counted;
 use ferry_model::event::Events;
 use ferry_model::failure::ExitCode;
 use ferry_model::lock::Lock;
 use ferry_model::size::ByteSize;
-use ferry_transfer::{CaFile, Client, Options};
+use ferry_transfer::{CaFile, Client, Options, RefusedLogins};
 use serde::Serialize;
 
-use super::{Global, block_on};
+use super::{Global, block_on, contents};
 use crate::Error;
 use crate::document::{SpecFile, read_lock, write_whole};
 use crate::resolve::{self, Resolution, Update, resolve};
@@ -17,7 +18,7 @@ use crate::resolve::{self, Resolution, Update, resolve};
 /// What the lock has already stays as it is; new entries are resolved, and those that left the spec are dropped.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-builder lock bundle.yaml\n  ferry-builder lock bundle.yaml --update registry:2 bkrepo   # move these, and no others\n  ferry-builder lock bundle.yaml --update                    # move everything"
+    after_help = "Examples: lock what is new; move these and no others; move everything\n  ferry-builder lock bundle.yaml\n  ferry-builder lock bundle.yaml --update registry:2 bkrepo\n  ferry-builder lock bundle.yaml --update"
 )]
 pub(super) struct Args {
     /// The spec.
@@ -46,7 +47,7 @@ struct Report {
 
 /// The client's options: the command line's, and what the spec says about single hosts.
 pub(super) fn transfer_options(spec: &SpecFile, global: &Global) -> Options {
-    let mut options = global.network.options();
+    let mut options = network(global);
     for (host, registry) in &spec.spec.registries {
         if registry.plain_http {
             options.plain_http.push(host.clone());
@@ -56,6 +57,11 @@ pub(super) fn transfer_options(spec: &SpecFile, global: &Global) -> Options {
         }
     }
     options
+}
+
+/// The command line's options. No password becomes right while a bundle is made.
+pub(super) fn network(global: &Global) -> Options {
+    Options { refused_logins: RefusedLogins::Final, ..global.network.options() }
 }
 
 /// Resolves a spec with the lock that is beside it.
@@ -120,16 +126,16 @@ fn text(report: &Report, check: bool) -> String {
         (true, false) => "written",
     };
     text.push_str(&format!(
-        "{} {verb}: {} images, {} charts, {} files; {} in {} blobs",
+        "{} {verb}: {}; {} in {}",
         shown(&report.lock),
-        report.images,
-        report.charts,
-        report.files,
+        contents(report.images, report.charts, report.files),
         ByteSize(report.size),
-        report.blobs
+        counted(report.blobs, "blob")
     ));
-    if report.missing > 0 {
-        text.push_str(&format!("; {} optional entries are missing", report.missing));
+    match report.missing {
+        0 => {}
+        1 => text.push_str("; 1 optional entry is missing"),
+        several => text.push_str(&format!("; {several} optional entries are missing")),
     }
     text
 }

@@ -29,7 +29,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// It begins as a bundle does and has no end.
-    #[error("{} is not whole: its end is missing, so it was probably truncated", path.display())]
+    #[error("{} is not a Ferry bundle, or not all of one: its end is missing, so it was probably truncated", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,

@@ -232,7 +232,9 @@ impl Authenticator {
                 let request = token_request(access, realm, name.as_deref(), found.credential.as_ref());
                 let body = match (service.ask(request).await, trial) {
                     (Ok(body), trial) => {
-                        trial.map(Trial::taken);
+                        if let Some(trial) = trial {
+                            trial.taken();
+                        }
                         body
                     }
                     (Err(Error::Denied { status: 401, message, .. }), Some(trial)) => {

@@ -45,7 +45,9 @@ fn values_of_the_spec_and_of_the_command_line_count() -> Result<()> {
             checked.expect("hub.example.com/team/a:2", "missing")?;
             ensure!(checked.states.len() == 1, "{:?}", checked.states);
         }
-        ground.check(1, &["one", "--values", "other=ours.yaml"])?.expect("docker.io/team/a:1", "missing")?;
+        ground.chart("other", &[("values.yaml", "a: 1\n")])?;
+        let checked = ground.check(1, &["one", "other", "--values", "other=ours.yaml"])?;
+        checked.expect("docker.io/team/a:1", "missing")?;
         ground.workspace.write("off.yaml", "job: false\n")?;
         let (code, state) = if ground.has_helm { (0, "possible") } else { (1, "missing") };
         ground.check(code, &["one", "--values", "off.yaml"])?.expect("docker.io/team/a:1", state)?;
