@@ -22,6 +22,7 @@ mod machine;
 mod needs;
 mod nodes;
 mod on_node;
+mod own;
 mod probe;
 mod registry;
 mod report;

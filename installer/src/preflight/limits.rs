@@ -10,6 +10,10 @@ use super::needs::registry_blobs;
 
 /// bkrepo's gateway comes with `client_max_body_size 10G`.
 const BKREPO_BODY: u64 = 10 << 30;
+/// nginx's own default, which nobody sets lower.
+const LEAST_LIMIT: u64 = 1 << 20;
+/// A request that passes no such limit.
+pub(super) const TRIED: usize = (1 << 20) + (256 << 10);
 /// docker's overlay2 mounts no more.
 const MOST_LAYERS: usize = 128;
 /// Programs that stand in front of others, and by default refuse large bodies or may be told to.
@@ -25,8 +29,20 @@ pub(super) struct Front {
     pub(super) product: Product,
 }
 
+/// What became of a request that is larger than the smallest limit that is usual.
+pub(super) type Request = Result<(), Refusal>;
+
+/// Why a request was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// For its size.
+    TooLarge,
+    /// For another reason, or it was not tried.
+    Other(String),
+}
+
 /// The largest blob against what is known about the largest request.
-pub(super) fn check_limits(subject: &str, catalog: &Catalog, front: &Front) -> Check {
+pub(super) fn check_limits(subject: &str, catalog: &Catalog, front: &Front, tried: &Request) -> Check {
     let kind = &kinds::REGISTRY_LIMITS;
     let wanted = registry_blobs(catalog);
     let sizes = catalog.blobs.iter().filter(|blob| wanted.contains(&blob.digest)).map(|blob| blob.size);
@@ -35,24 +51,35 @@ pub(super) fn check_limits(subject: &str, catalog: &Catalog, front: &Front) -> C
         let server = server.to_ascii_lowercase();
         PROXIES.iter().any(|proxy| server.contains(proxy))
     });
-    match (front.product, proxy) {
-        (Product::Bkrepo, _) => {
+    let found = |what: &str| format!("largest blob {}; {what}", ByteSize(largest));
+    let size = ByteSize(TRIED as u64);
+    match (front.product, tried, proxy) {
+        (Product::Bkrepo, ..) => {
             let limit = ByteSize(BKREPO_BODY);
-            let found =
-                format!("largest blob {}; bkrepo's gateway takes {limit} as it comes", ByteSize(largest));
-            kind.judge(largest <= BKREPO_BODY, subject, found)
+            kind.judge(
+                largest <= BKREPO_BODY,
+                subject,
+                found(&format!("bkrepo's gateway takes {limit} as it comes")),
+            )
         }
-        // nginx's own default, which nobody sets lower.
-        (_, Some(proxy)) if largest > 1 << 20 => {
-            let found = format!(
-                "largest blob {}; {proxy} does not say how large a request may be",
-                ByteSize(largest)
-            );
-            kind.unknown(subject, found)
+        _ if largest <= LEAST_LIMIT => {
+            kind.passed(subject, found("nothing is known to refuse requests as small"))
         }
-        _ => {
-            kind.passed(subject, format!("largest blob {}; no proxy is known to limit it", ByteSize(largest)))
+        (_, Err(Refusal::TooLarge), _) => {
+            kind.failed(subject, found(&format!("a request of {size} was refused as too large (413)")))
         }
+        (_, Err(Refusal::Other(reason)), None) => kind.unknown(
+            subject,
+            found(&format!("whether large requests are refused could not be tried: {reason}")),
+        ),
+        (_, tried, Some(proxy)) => {
+            let took = if tried.is_ok() { format!("took {size} in a request and ") } else { String::new() };
+            kind.unknown(subject, found(&format!("{proxy} {took}does not say how large a request may be")))
+        }
+        (_, Ok(()), None) => kind.passed(
+            subject,
+            found(&format!("a request of {size} was taken, and no proxy is known to limit it")),
+        ),
     }
 }
 
@@ -90,16 +117,21 @@ mod tests {
             catalog
         };
         let front = |server: Option<&str>, product| Front { server: server.map(str::to_owned), product };
-        for (catalog, front, finding) in [
-            (&catalog(), front(None, Product::Auto), Finding::Passed),
-            (&catalog(), front(Some("nginx/1.25.3"), Product::Harbor), Finding::Unknown),
-            (&catalog(), front(Some("OpenResty"), Product::Auto), Finding::Unknown),
-            (&catalog(), front(Some("openresty"), Product::Bkrepo), Finding::Failed),
-            (&small, front(Some("nginx"), Product::Auto), Finding::Passed),
-            (&small, front(Some("nginx"), Product::Bkrepo), Finding::Passed),
+        let untried = || Err(Refusal::Other("no login".into()));
+        for (catalog, front, tried, finding) in [
+            (&catalog(), front(None, Product::Auto), Ok(()), Finding::Passed),
+            (&catalog(), front(None, Product::Auto), untried(), Finding::Unknown),
+            (&catalog(), front(None, Product::Harbor), Err(Refusal::TooLarge), Finding::Failed),
+            (&catalog(), front(Some("nginx/1.25.3"), Product::Harbor), Ok(()), Finding::Unknown),
+            (&catalog(), front(Some("nginx/1.25.3"), Product::Harbor), untried(), Finding::Unknown),
+            (&catalog(), front(Some("nginx"), Product::Auto), Err(Refusal::TooLarge), Finding::Failed),
+            (&catalog(), front(Some("OpenResty"), Product::Auto), Ok(()), Finding::Unknown),
+            (&catalog(), front(Some("openresty"), Product::Bkrepo), untried(), Finding::Failed),
+            (&small, front(Some("nginx"), Product::Auto), untried(), Finding::Passed),
+            (&small, front(Some("nginx"), Product::Bkrepo), untried(), Finding::Passed),
         ] {
-            let check = check_limits("r:5000", catalog, &front);
-            assert_eq!(check.finding, finding, "{front:?}: {check:?}");
+            let check = check_limits("r:5000", catalog, &front, &tried);
+            assert_eq!(check.finding, finding, "{front:?}, {tried:?}: {check:?}");
             assert!(check.found.contains("largest blob"));
         }
     }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use ferry_model::failure::Class;
@@ -17,14 +16,14 @@ use tokio::time::timeout;
 
 use super::bkrepo::{self, BkrepoFacts, Rights, Write};
 use super::host::Known;
-use super::limits::{self, Front};
+use super::limits::{self, Front, Refusal};
 use super::registry::{self, Answer, Port, RegistryFacts, Seen, takes_pushes};
-use super::{Request, catalogue as kinds, certificate, on_thread};
+use super::{Request, catalogue as kinds, certificate, on_thread, own};
 
 /// Resolving a name: as long as the system's resolver tries two servers.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 /// One look at a server, or one upload begun and taken back.
-const ASK_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const ASK_LIMIT: Duration = Duration::from_secs(20);
 /// Why nobody was asked.
 const NO_NAME: &str = "its name does not resolve";
 /// Repositories that are tried at most, and at once.
@@ -32,7 +31,7 @@ const MOST_PROBES: usize = 16;
 const PROBES_AT_ONCE: usize = 4;
 
 /// One attempt, and not a long one: a look is not a transfer.
-fn brief(mut options: Options) -> Options {
+pub(super) fn brief(mut options: Options) -> Options {
     options.connect_timeout = options.connect_timeout.min(Duration::from_secs(5));
     options.stall_timeout = options.stall_timeout.min(Duration::from_secs(10));
     options.retry = RetryPolicy { retries: 0, ..RetryPolicy::default() };
@@ -71,19 +70,21 @@ pub(super) async fn check_registry(request: &Request<'_>) -> Vec<Check> {
     } else {
         Vec::new()
     };
+    let is_limited = is_registry && matches!(registry.mode, Mode::Existing(_));
+    let tried = if is_limited { probe_request(request, &subject, &pushes).await } else { Ok(()) };
     let facts = RegistryFacts {
         names,
         is_here,
         port: listen_address(&registry.mode).map(|address| try_port(address, port)),
-        set_up_before: was_set_up(registry, request.folder),
+        is_own: is_registry && own::is_own(request, registry, port).await,
         answer,
         pushes,
         now: SystemTime::now(),
     };
     task.finish();
     let mut checks = registry::check_registry(registry, &facts);
-    if is_registry && matches!(registry.mode, Mode::Existing(_)) {
-        checks.push(limits::check_limits(&subject, request.bundle.catalog(), &front));
+    if is_limited {
+        checks.push(limits::check_limits(&subject, request.bundle.catalog(), &front, &tried));
     }
     checks
 }
@@ -276,18 +277,6 @@ fn try_port(address: IpAddr, port: u16) -> Port {
     }
 }
 
-/// Whether what Ferry sets up for a registry lies here: its folder, or its unit.
-fn was_set_up(registry: &Registry, folder: &Path) -> bool {
-    let unit = match &registry.mode {
-        Mode::Serve(serve) => serve.unit.as_deref().unwrap_or("ferry-registry"),
-        Mode::Systemd(systemd) => &systemd.unit,
-        _ => "",
-    };
-    let unit = unit.strip_suffix(".service").unwrap_or(unit);
-    let unit = Path::new("/etc/systemd/system").join(format!("{unit}.service"));
-    folder.join(&registry.folder).exists() || unit.exists()
-}
-
 /// Begins an upload in one repository of each project, and takes it back.
 async fn probe_pushes(request: &Request<'_>, subject: &str) -> Vec<(String, Result<PushProbe, Failed>)> {
     let names = probed(&request.repositories);
@@ -310,6 +299,27 @@ async fn probe_pushes(request: &Request<'_>, subject: &str) -> Vec<(String, Resu
         }
     });
     probes.buffered(PROBES_AT_ONCE).collect().await
+}
+
+/// Sends one request that no usual limit lets through, where an upload was allowed and taken back: so this one leaves nothing either.
+async fn probe_request(
+    request: &Request<'_>,
+    subject: &str,
+    pushes: &[(String, Result<PushProbe, Failed>)],
+) -> limits::Request {
+    let other = |reason: &str| Refusal::Other(reason.to_owned());
+    let removed = pushes.iter().find(|(_, outcome)| *outcome == Ok(PushProbe::Removed));
+    let Some((name, _)) = removed else { return Err(other("no upload was allowed and taken back")) };
+    let login = request.login.as_ref().map_err(|failed| other(&failed.message))?;
+    let client = client_as(login.as_ref(), request, subject);
+    let client = client.map_err(|error| other(&Failed::new(&error).message))?;
+    let repository = client.repository(subject, name).for_push();
+    match timeout(ASK_LIMIT, repository.probe_request(limits::TRIED)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.status() == Some(413) => Err(Refusal::TooLarge),
+        Ok(Err(error)) => Err(other(&Failed::new(&error).message)),
+        Err(_) => Err(other(&no_answer(ASK_LIMIT))),
+    }
 }
 
 fn client_as(login: Option<&Login>, request: &Request<'_>, registry: &str) -> Result<Client, Error> {

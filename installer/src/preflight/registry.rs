@@ -27,8 +27,8 @@ pub(super) struct RegistryFacts {
     pub(super) is_here: bool,
     /// Whether it can be listened on, for a registry that Ferry brings up here.
     pub(super) port: Option<Port>,
-    /// Whether Ferry has set a registry up here before.
-    pub(super) set_up_before: bool,
+    /// Whether what answers is the registry that Ferry has brought up here.
+    pub(super) is_own: bool,
     /// What came back from `/v2/`.
     pub(super) answer: Answer,
     /// What became of uploads that were begun, by repository.
@@ -167,8 +167,7 @@ fn check_own_port(subject: &str, registry: &Registry, port: &Port, facts: &Regis
     let check = match (port, &facts.answer) {
         (Port::Free, _) => return (kind.passed(subject, "free"), false),
         (Port::Trouble(reason), _) => kind.unknown(subject, reason),
-        // Over generated TLS it has shown a certificate of Ferry's own authority; else its files must do.
-        (Port::Taken, Answer::Came(seen)) if seen.is_registry && facts.set_up_before => {
+        (Port::Taken, Answer::Came(seen)) if seen.is_registry && facts.is_own => {
             return (kind.passed(subject, "Ferry's own registry of an earlier run answers"), true);
         }
         (Port::Taken, Answer::Came(seen)) if seen.is_registry => kind.failed(

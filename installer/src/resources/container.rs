@@ -19,7 +19,8 @@ use ferry_model::plan::{Action, Container, Opening, State};
 use ferry_model::report::Failed;
 use ferry_transfer::{Bind, ContainerSpec, ContainerState, Daemon, Network, Port, Restart};
 
-use self::engine::{MANAGED, inspect, is_own, own, remove, runs_on, short, stop};
+pub(crate) use self::engine::is_own;
+use self::engine::{MANAGED, inspect, own, remove, runs_on, short, stop};
 use super::daemon_image::{daemon, known_id};
 use super::{Kept, Manage, Mine, Undone, unknown, without};
 use crate::context::Context;

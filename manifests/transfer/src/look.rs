@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use reqwest::tls::TlsInfo;
 
 use crate::client::web_access;
@@ -70,5 +70,26 @@ impl Repository {
         let session = Session::read(&self.client.send(&call).await?, 0)?;
         let removed = self.client.send(&Call::new(Method::DELETE, session.location, &access)).await;
         Ok(if removed.is_ok() { PushProbe::Removed } else { PushProbe::Left })
+    }
+
+    /// Sends so many bytes of an upload in one request, and takes it back: what stands in front of a registry refuses larger
+    /// requests than it likes with 413. Tries once.
+    pub async fn probe_request(&self, size: usize) -> Result<(), Error> {
+        let access = self.access_to("pull,push")?;
+        let begin = Call::new(Method::POST, self.url("blobs/uploads/")?, &access);
+        let session = Session::read(&self.client.send(&begin).await?, 0)?;
+        let range = format!("0-{}", size.saturating_sub(1));
+        let piece = Call::new(Method::PATCH, session.location.clone(), &access)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
+            .header(header::CONTENT_RANGE, HeaderValue::try_from(range).expect("digits fit a header"))
+            .body(Payload::Bytes(vec![0; size].into()));
+        let sent = match self.client.send(&piece).await {
+            Ok(reply) => Session::read(&reply, size as u64),
+            Err(error) => Err(error),
+        };
+        let location = sent.as_ref().map_or(session.location, |next| next.location.clone());
+        // Whether it may be taken back is asked beforehand, by `probe_push`.
+        let _ = self.client.send(&Call::new(Method::DELETE, location, &access)).await;
+        sent.map(drop)
     }
 }

@@ -49,3 +49,28 @@ async fn a_probe_leaves_nothing_behind() {
     let (begin, delete) = ("POST /v2/a/b/blobs/uploads/", "DELETE /v2/a/b/blobs/uploads/7?x=1");
     assert_eq!(server.lines(), [begin, delete, begin, delete, begin]);
 }
+
+#[tokio::test]
+async fn a_request_of_some_size_is_sent_and_taken_back() {
+    let server = Server::start(|request, number| match (request.method.as_str(), number) {
+        ("POST", _) => Answer::status(202).header("location", "/v2/a/b/blobs/uploads/7?x=1"),
+        ("PATCH", 1) => Answer::status(202).header("location", "/v2/a/b/blobs/uploads/7?x=2"),
+        ("PATCH", _) => Answer::status(413),
+        _ => Answer::status(204),
+    })
+    .await;
+    let repository = client(&server).repository(&server.host, "a/b");
+    repository.probe_request(1000).await.unwrap();
+    assert_eq!(repository.probe_request(1000).await.unwrap_err().status(), Some(413));
+    let (begin, session) = ("POST /v2/a/b/blobs/uploads/", "/v2/a/b/blobs/uploads/7?x=");
+    let expected = [
+        begin.to_owned(),
+        format!("PATCH {session}1"),
+        format!("DELETE {session}2"),
+        begin.to_owned(),
+        format!("PATCH {session}1"),
+        format!("DELETE {session}1"),
+    ];
+    assert_eq!(server.lines(), expected);
+    assert_eq!(server.requests()[1].body.len(), 1000);
+}

@@ -32,7 +32,7 @@ fn facts(answer: Answer) -> RegistryFacts {
         names: vec![("r.corp".parse().unwrap(), addresses)],
         is_here: true,
         port: None,
-        set_up_before: false,
+        is_own: false,
         answer,
         pushes: Vec::new(),
         now: now(),
@@ -137,7 +137,7 @@ fn a_registry_that_will_be_brought_up_here() {
         expect(section, &trouble, &[(name, Passed), (here, Passed), (port, Unknown)]);
         let own = RegistryFacts {
             port: Some(Port::Taken),
-            set_up_before: true,
+            is_own: true,
             ..facts(Answer::Came(Seen { ahead: Some(-3600), ..good() }))
         };
         expect(

@@ -18,7 +18,8 @@ const LOOKS: u32 = 6;
 /// Lines that a failure shows.
 const LINES: usize = 10;
 
-pub(super) fn is_own(found: &ContainerState) -> bool {
+/// Whether Ferry has made it.
+pub(crate) fn is_own(found: &ContainerState) -> bool {
     found.labels.contains_key(MANAGED)
 }
 
