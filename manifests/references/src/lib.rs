@@ -37,10 +37,10 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-pub use crate::documents::{documents, read_documents};
+pub use crate::documents::documents;
 pub use crate::edit::{Change, Edit, Edited, Left, Target, edit, plan};
 pub use crate::format::format_of;
-pub use crate::registries::{Registry, registries};
+pub use crate::registries::Registry;
 use crate::report::Report;
 pub use crate::scopes::{Scope, Scopes, is_split};
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::mapped::Mapped;
 use crate::report::Report;
-use crate::{Format, Place};
+use crate::Place;
 
 /// A registry that a text names by itself, with a path behind it perhaps: `hub.bktencent.com/dev`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,11 +20,6 @@ pub struct Registry {
     /// Its bytes, without quotes.
     #[serde(skip)]
     pub span: Range<usize>,
-}
-
-/// The registries in a text that are named by themselves, in the order of their bytes.
-pub fn registries(text: &str, format: Format) -> Vec<Registry> {
-    crate::survey(text, format).registries
 }
 
 /// `REGISTRY=…`, and whatever else ends so.
@@ -56,6 +51,7 @@ pub(crate) fn is_registry(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Format;
 
     #[test]
     fn values_that_name_registries() {
@@ -94,7 +90,8 @@ mod tests {
                 "1:18 REGISTRY a.b:80",
             ),
         ] {
-            let found: Vec<String> = registries(text, format)
+            let found: Vec<String> = crate::survey(text, format)
+                .registries
                 .iter()
                 .map(|Registry { value, place, span }| {
                     assert_eq!(&text[span.clone()], value);

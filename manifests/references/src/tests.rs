@@ -333,9 +333,9 @@ fn parameters_of_charts() {
         ],
     );
     let set = "releases:\n- set:\n  - {name: global.imageRegistry, value: docker.io}\n";
-    assert_eq!(crate::registries(set, Format::Yaml)[0].value, "docker.io");
+    assert_eq!(crate::survey(set, Format::Yaml).registries[0].value, "docker.io");
     let both = format!("{set}  - {{name: image.repository, value: a/b}}\n");
-    assert!(crate::registries(&both, Format::Yaml).is_empty());
+    assert!(crate::survey(&both, Format::Yaml).registries.is_empty());
     let compose = "services:\n  web:\n    build:\n      additional_contexts:\n        base: docker-image://alpine\n      dockerfile_inline: |\n        FROM redis:7 AS a\n        COPY --from=a /a /b\n        COPY --from=x/y:1 /c /d\n";
     assert_eq!(
         found(compose, Format::Compose),

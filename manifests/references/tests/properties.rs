@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferry_references::{Format, Found, Named, Target, edit, find, registries};
+use ferry_references::{Format, Found, Named, Target, edit, find, survey};
 use proptest::prelude::*;
 
 const FORMATS: [Format; 7] = [
@@ -246,7 +246,7 @@ proptest! {
             for format in FORMATS {
                 let found = find(text, format);
                 check_spans(text, &found);
-                registries(text, format);
+                survey(text, format);
                 let _ = ferry_references::format_of(text, text);
             }
         }
