@@ -112,14 +112,7 @@ impl Names {
 
     /// What an image is called at the site.
     pub(super) fn at_site(&self, target: &Target) -> String {
-        let mut name = format!("{}/{}", self.address, target.repository);
-        if let Some(tag) = &target.tag {
-            name.push_str(&format!(":{tag}"));
-        }
-        if let Some(digest) = target.digest {
-            name.push_str(&format!("@{digest}"));
-        }
-        name
+        target.at(&self.address)
     }
 
     /// Whether the site's registry has it.

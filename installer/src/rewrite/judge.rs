@@ -217,21 +217,21 @@ impl Judge<'_> {
 
     /// What becomes of a reference whose registry is known.
     fn named(&self, found: &Found, registry: Option<&str>, repository: &str) -> Decision {
-        let name = |tag| Name::new(registry, repository, tag, found.named.digest.as_deref());
+        let find = |tag| {
+            let name = Name::new(registry, repository, tag, found.named.digest.as_deref())?;
+            Some(self.known.find(&name))
+        };
         let written = match registry {
             Some(registry) if found.named.registry.is_none() => format!("{registry}/{}", found.named),
             _ => found.named.to_string(),
         };
-        let tag = self.tag(found);
-        let matched = match tag {
-            Tag::Is(tag) => name(Some(tag)).map(|name| self.known.find(&name)),
-            Tag::Perhaps(tag) => match name(Some(tag)).map(|name| self.known.find(&name)) {
-                Some(Match::OtherTags(_) | Match::Foreign(_)) => {
-                    name(None).map(|name| self.known.find(&name))
-                }
+        let matched = match self.tag(found) {
+            Tag::Is(tag) => find(Some(tag)),
+            Tag::Perhaps(tag) => match find(Some(tag)) {
+                Some(Match::OtherTags(_) | Match::Foreign(_)) => find(None),
                 other => other,
             },
-            Tag::Elsewhere => name(None).map(|name| self.known.find(&name)),
+            Tag::Elsewhere => find(None),
         };
         let Some(matched) = matched else { return lacking(&written) };
         match matched {
@@ -240,8 +240,7 @@ impl Judge<'_> {
                 self.edit(found, target, registry, repository)
             }
             Match::AnyTag { repository: Some(repository), tags } => {
-                let target =
-                    Target { repository: repository.clone(), tag: None, digest: None, resolves: None };
+                let target = Target::any_tag(repository.clone());
                 let said = Said::note(
                     Kind::TagElsewhere,
                     format!("its tag is said elsewhere; the bundle has {}", list(&tags)),
@@ -280,10 +279,7 @@ impl Judge<'_> {
     fn elsewhere(&self, found: &Found) -> Decision {
         let named = &found.named;
         let digest = named.digest.as_deref().and_then(|digest| digest.parse::<Digest>().ok());
-        let tag = match self.tag(found) {
-            Tag::Is(tag) => Some(tag),
-            Tag::Perhaps(_) | Tag::Elsewhere => None,
-        };
+        let tag = self.written_tag(found);
         let find = |repository: &str| self.known.find_path(repository, tag, digest);
         let matched = match find(&named.repository) {
             Match::Nothing if !named.repository.contains('/') => {
@@ -316,16 +312,10 @@ impl Judge<'_> {
 
     /// The image below a registry, where the bundle has it: its name, its repository at the site.
     fn below(&self, value: &str, found: &Found) -> Option<Target> {
-        let name = |tag| Name::new(Some(value), &found.named.repository, tag, found.named.digest.as_deref());
-        let tag = match self.tag(found) {
-            Tag::Is(tag) => Some(tag),
-            Tag::Perhaps(_) | Tag::Elsewhere => None,
-        };
-        match self.known.find(&name(tag)?) {
+        let (named, tag) = (&found.named, self.written_tag(found));
+        match self.known.find(&Name::new(Some(value), &named.repository, tag, named.digest.as_deref())?) {
             Match::Held(target) => Some(target),
-            Match::AnyTag { repository: Some(repository), .. } => {
-                Some(Target { repository, tag: None, digest: None, resolves: None })
-            }
+            Match::AnyTag { repository: Some(repository), .. } => Some(Target::any_tag(repository)),
             _ => None,
         }
     }
@@ -352,11 +342,8 @@ impl Judge<'_> {
     }
 
     fn edit(&self, found: &Found, target: Target, registry: String, repository: String) -> Decision {
-        let written = match self.tag(found) {
-            Tag::Is(tag) => Some(tag),
-            // Checked with that tag, or with none.
-            Tag::Perhaps(_) | Tag::Elsewhere => target.tag.as_deref(),
-        };
+        // What is said elsewhere was looked for with that tag, or with none.
+        let written = self.written_tag(found).or(target.tag.as_deref());
         let tag = target.tag.clone().filter(|tag| written != Some(tag));
         let digest = target.digest.map(|digest| digest.to_string());
         let digest = digest.filter(|digest| found.named.digest.as_ref() != Some(digest));
@@ -373,6 +360,14 @@ impl Judge<'_> {
             ),
             Some(Mirror::Own) | None => problem(),
         })
+    }
+
+    /// The tag that is meant; none where it is said elsewhere.
+    fn written_tag<'a>(&'a self, found: &'a Found) -> Option<&'a str> {
+        match self.tag(found) {
+            Tag::Is(tag) => Some(tag),
+            Tag::Perhaps(_) | Tag::Elsewhere => None,
+        }
     }
 
     fn tag<'a>(&'a self, found: &'a Found) -> Tag<'a> {

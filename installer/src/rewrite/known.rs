@@ -34,14 +34,14 @@ pub(crate) struct Known {
 
 /// An image of the bundle.
 #[derive(Debug)]
-pub(crate) struct Held {
+struct Held {
     world: ImageReference,
     /// Its repository at the site.
-    pub(crate) repository: String,
+    repository: String,
     /// Its tag at the site.
-    pub(crate) tag: Option<String>,
+    tag: Option<String>,
     /// What that names there.
-    pub(crate) digest: Digest,
+    digest: Digest,
     /// Digests of the whole image that people may have pinned.
     whole: BTreeSet<Digest>,
     /// Every manifest of it in the bundle.
@@ -52,7 +52,7 @@ pub(crate) struct Held {
 
 /// Who mirrors a registry for the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mirror {
+pub(super) enum Mirror {
     /// The site's registry, which has what the bundle has.
     Own,
     /// Another one.
@@ -137,6 +137,20 @@ impl Name {
     }
 }
 
+impl Target {
+    /// The whole name at the registry that has this address.
+    pub(crate) fn at(&self, address: &str) -> String {
+        let tag = self.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
+        let digest = self.digest.map_or_else(String::new, |digest| format!("@{digest}"));
+        format!("{address}/{}{tag}{digest}", self.repository)
+    }
+
+    /// A repository alone, whose tag others say.
+    pub(super) fn any_tag(repository: String) -> Self {
+        Self { repository, tag: None, digest: None, resolves: None }
+    }
+}
+
 impl Known {
     /// The images of `catalog`, as `apply` pushes them to the site's registry.
     pub(crate) fn new(catalog: &Catalog, naming: &Naming<'_>, site: &Site) -> Result<Self, Error> {
@@ -184,12 +198,12 @@ impl Known {
     }
 
     /// The site's registry, as references begin.
-    pub(crate) fn address(&self) -> &str {
+    pub(super) fn address(&self) -> &str {
         &self.address
     }
 
     /// What stands before all repositories at the site, where they keep their own paths behind it.
-    pub(crate) fn prefix(&self) -> Option<&str> {
+    pub(super) fn prefix(&self) -> Option<&str> {
         match &self.paths {
             Paths::Keep => Some(""),
             Paths::Prefix(prefix) => Some(prefix),
@@ -203,12 +217,12 @@ impl Known {
     }
 
     /// Who mirrors a registry for the nodes.
-    pub(crate) fn mirror(&self, registry: &str) -> Option<&Mirror> {
+    pub(super) fn mirror(&self, registry: &str) -> Option<&Mirror> {
         self.mirrors.get(registry)
     }
 
     /// How many images of the bundle come from a registry, or from below a path of it.
-    pub(crate) fn count_from(&self, registry: &str) -> usize {
+    pub(super) fn count_from(&self, registry: &str) -> usize {
         let begins = |name: &str| name.strip_prefix(registry).is_some_and(|rest| rest.starts_with('/'));
         self.held.iter().filter(|held| begins(&held.world.name())).count()
     }
@@ -218,23 +232,22 @@ impl Known {
         if self.is_site(&name.registry) {
             return self.at_site(name);
         }
-        let candidates = self.by_name.get(&name.key()).map_or(&[][..], Vec::as_slice);
-        self.choose(name, candidates)
+        self.choose(name, self.by_name.get(&name.key()))
     }
 
     /// What the bundle has of a repository, of whichever registry. `None` where several registries have different ones.
-    pub(crate) fn find_path(&self, repository: &str, tag: Option<&str>, digest: Option<Digest>) -> Match {
+    pub(super) fn find_path(&self, repository: &str, tag: Option<&str>, digest: Option<Digest>) -> Match {
         let name = Name {
             registry: String::new(),
             repository: repository.to_owned(),
             tag: tag.map(str::to_owned),
             digest,
         };
-        self.choose(&name, self.by_path.get(repository).map_or(&[][..], Vec::as_slice))
+        self.choose(&name, self.by_path.get(repository))
     }
 
-    fn choose(&self, name: &Name, candidates: &[usize]) -> Match {
-        let candidates: Vec<&Held> = candidates.iter().map(|index| &self.held[*index]).collect();
+    fn choose(&self, name: &Name, candidates: Option<&Vec<usize>>) -> Match {
+        let candidates: Vec<&Held> = self.images(candidates).collect();
         if candidates.is_empty() {
             return Match::Nothing;
         }
@@ -259,6 +272,10 @@ impl Known {
         }
     }
 
+    fn images<'a>(&'a self, indices: Option<&'a Vec<usize>>) -> impl Iterator<Item = &'a Held> {
+        indices.into_iter().flatten().map(|index| &self.held[*index])
+    }
+
     fn at_site(&self, name: &Name) -> Match {
         let written = Target {
             repository: name.repository.clone(),
@@ -266,16 +283,11 @@ impl Known {
             digest: name.digest,
             resolves: name.digest,
         };
-        let candidates = self.by_site.get(&name.repository).map_or(&[][..], Vec::as_slice);
-        let mut candidates = candidates.iter().map(|index| &self.held[*index]);
         let is_it = |held: &&Held| {
-            let tag_is_right = match (&name.tag, name.digest) {
-                (Some(tag), _) => held.tag.as_ref() == Some(tag),
-                (None, _) => true,
-            };
+            let tag_is_right = name.tag.is_none() || held.tag == name.tag;
             tag_is_right && name.digest.is_none_or(|digest| held.pushed.contains(&digest))
         };
-        match candidates.find(is_it) {
+        match self.images(self.by_site.get(&name.repository)).find(is_it) {
             // A tag that is left to others resolves to whatever they say.
             Some(_) if name.tag.is_none() && name.digest.is_none() => Match::Right(written),
             Some(held) => Match::Right(Target { resolves: name.digest.or(Some(held.digest)), ..written }),

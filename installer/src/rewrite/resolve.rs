@@ -58,7 +58,7 @@ pub(super) async fn resolve(context: &Context, address: &str, names: &BTreeMap<T
         .map(async |(target, place)| (target, place, ask(&client, address, target).await))
         .buffered(context.transfers());
     while let Some((target, place, reply)) = replies.next().await {
-        let name = shown(address, target);
+        let name = target.at(address);
         let said = match reply {
             Ok(Answer::Resolves) => {
                 answers.resolved += 1;
@@ -93,7 +93,7 @@ pub(super) async fn resolve(context: &Context, address: &str, names: &BTreeMap<T
 pub(super) fn unasked(address: &str, names: &BTreeMap<Target, Use>, why: String) -> Answers {
     let foreign = names.iter().filter(|(_, place)| place.is_foreign);
     let remarks =
-        foreign.map(|(target, place)| not_of_bundle("").at(place.spot.clone(), None, shown(address, target)));
+        foreign.map(|(target, place)| not_of_bundle("").at(place.spot.clone(), None, target.at(address)));
     Answers { resolved: 0, skipped: Some(why), remarks: remarks.collect() }
 }
 
@@ -106,12 +106,6 @@ fn not_of_bundle(more: &str) -> Said {
         Kind::NotOfBundle,
         format!("it is at the site's registry by its name, but not of this bundle{more}"),
     )
-}
-
-fn shown(address: &str, target: &Target) -> String {
-    let tag = target.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
-    let digest = target.digest.map_or_else(String::new, |digest| format!("@{digest}"));
-    format!("{address}/{}{tag}{digest}", target.repository)
 }
 
 async fn ask(client: &Client, address: &str, target: &Target) -> Result<Answer, Failed> {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use ferry_references::{Change, Format, Found, Left, Registry, Scope, Scopes, documents, plan, survey};
+use ferry_references::{
+    Change, Format, Found, Left, Place, Registry, Scope, Scopes, documents, plan, survey,
+};
 use serde::Serialize;
 
 use super::judge::{Decision, Judge, Ruling};
@@ -165,25 +167,21 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    fn spot(&self, found: &Found) -> Spot {
-        let (line, column) = (self.lines_before + found.place.line, found.place.column);
-        Spot { file: self.file.clone(), line, column }
+    fn spot(&self, place: &Place) -> Spot {
+        Spot { file: self.file.clone(), line: self.lines_before + place.line, column: place.column }
     }
 
     /// A registry of something else.
     fn other_registry(&mut self, registry: Registry) {
-        let (line, column) = (self.lines_before + registry.place.line, registry.place.column);
-        let spot = Spot { file: self.file.clone(), line, column };
         let said = Said::note(
             Kind::Registry,
             "it stays: the bundle has no image of it, and its name does not say that it is one of images",
         );
-        self.seen.remarks.push(said.at(spot, None, registry.value));
+        self.seen.remarks.push(said.at(self.spot(&registry.place), None, registry.value));
     }
 
     fn registry(&mut self, scope: &Scope, ruling: &Ruling) {
-        let (line, column) = (self.lines_before + scope.place.line, scope.place.column);
-        let spot = Spot { file: self.file.clone(), line, column };
+        let spot = self.spot(&scope.place);
         match ruling {
             Ruling::Becomes(registry) => {
                 let change = Change { span: scope.span.clone(), text: registry.clone() };
@@ -203,7 +201,7 @@ impl Writing<'_> {
     }
 
     fn decide(&mut self, found: &Found, decision: Decision, kept: &HashSet<Range<usize>>) {
-        let spot = self.spot(found);
+        let spot = self.spot(&found.place);
         match decision {
             Decision::Right(target) => {
                 self.seen.right += 1;
@@ -214,9 +212,8 @@ impl Writing<'_> {
             Decision::Edit { to, target, said } => match self.change(found, &to, kept) {
                 Ok(after) => {
                     if found.spans.addition.is_some() {
-                        let named =
-                            ferry_references::Named { tag: None, digest: None, ..found.named.clone() };
-                        self.seen.sought.push((spot.clone(), named.to_string()));
+                        let name = found.named.without_version().to_string();
+                        self.seen.sought.push((spot.clone(), name));
                     }
                     if let Some(after) = after {
                         self.seen.edits.push(Edit {
@@ -240,8 +237,8 @@ impl Writing<'_> {
     }
 
     fn remark(&mut self, found: &Found, said: Said) {
-        let remark = said.at(self.spot(found), found.place.object.clone(), found.named.to_string());
-        self.seen.remarks.push(remark);
+        let spot = self.spot(&found.place);
+        self.seen.remarks.push(said.at(spot, found.place.object.clone(), found.named.to_string()));
     }
 
     /// Notes the changes that a reference needs, and tells what it is called then; nothing where others have changed all that it
@@ -261,8 +258,8 @@ impl Writing<'_> {
                 change.text = hex.to_owned();
             }
         }
-        let is_free = |change: &Change| !kept.contains(&change.span) && self.is_free(change);
-        if !changes.iter().all(is_free) {
+        let is_shared = |change: &Change| kept.contains(&change.span) || change.meets_any(&self.changes);
+        if changes.iter().any(is_shared) {
             return Err(Left::Shared);
         }
         let new: Vec<Change> =
@@ -270,18 +267,6 @@ impl Writing<'_> {
         let is_changed = !new.is_empty();
         self.changes.extend(new.into_iter().map(|change| (change.span.start, change)));
         Ok(is_changed.then(|| after.to_string()))
-    }
-
-    /// Whether no other change is of these bytes, unless it is the same.
-    fn is_free(&self, change: &Change) -> bool {
-        let span = &change.span;
-        let before = self.changes.range(..=span.start).next_back().map(|(_, other)| other);
-        let behind = self.changes.range(span.start..).next().map(|(_, other)| other);
-        before.is_none_or(|other| {
-            other == change || other.span.end <= span.start && other.span.start < span.start
-        }) && behind.is_none_or(|other| {
-            other == change || other.span.start >= span.end && other.span.start > span.start
-        })
     }
 
     fn left(&self, found: &Found, left: Left, target: &Target) -> Said {

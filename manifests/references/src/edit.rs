@@ -116,8 +116,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// Whether it is not what is done to the same bytes already.
-    fn meets_any(&self, changes: &BTreeMap<usize, Change>) -> bool {
+    /// Whether one of `changes`, which are given by where they begin, makes something else of the same bytes.
+    pub fn meets_any(&self, changes: &BTreeMap<usize, Change>) -> bool {
         let before = changes.range(..=self.span.start).next_back().map(|(_, change)| change);
         let after = changes.range(self.span.start..).next().map(|(_, change)| change);
         let meets = |other: &Change| {
