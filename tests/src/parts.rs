@@ -105,6 +105,12 @@ pub fn skopeo() -> Program {
     Program::new("skopeo").arg("--insecure-policy")
 }
 
+/// Makes a key for ssh at `path`, and gives its public half, which lies beside it as `.pub`.
+pub fn ssh_key(path: &Path) -> Result<String> {
+    Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).succeed()?;
+    Ok(std::fs::read_to_string(format!("{}.pub", path.display()))?)
+}
+
 /// A port of this address that was free a moment ago.
 pub fn free_port(address: IpAddr) -> Result<u16> {
     let listener = TcpListener::bind((address, 0)).with_context(|| format!("no port on {address}"))?;

@@ -51,7 +51,7 @@ impl Ground {
         let address = self.machine.host_address();
         let image = &self.corpus.images[0];
         let digest = &image.documents.last().context("an image has a manifest")?.digest;
-        let (plain, tls) = (named("plain.corp", &self.plain), named("tls.corp", &self.tls));
+        let (plain, tls) = (self.plain.named("plain.corp"), self.tls.named("tls.corp"));
         Ok(json!({
             "names": [{"name": "plain.corp", "addresses": [address]}, {"name": "tls.corp", "addresses": [address]}],
             "hostTrust": true,
@@ -86,12 +86,6 @@ impl Ground {
     }
 }
 
-/// A registry of this host by another name.
-fn named(name: &str, registry: &DockerRegistry) -> String {
-    let port = registry.host().rsplit(':').next().unwrap_or_default();
-    format!("{name}:{port}")
-}
-
 /// The names and findings of checks that are not passed.
 fn not_passed(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().cloned().unwrap_or_default();
@@ -107,11 +101,8 @@ fn dockerd_pulls_by_name_is_told_once_and_forgets_nothing_of_the_operators() -> 
     let ground = Ground::new(701)?;
     ground.machine.write(DESIRED, ground.desired()?.to_string())?;
     let input = ["--input", DESIRED];
-    let reference = |host: &str, number: usize| {
-        let image = &ground.corpus.images[number];
-        format!("{host}/{}:{}", image.repository, image.tag)
-    };
-    let (plain, tls) = (named("plain.corp", &ground.plain), named("tls.corp", &ground.tls));
+    let reference = |host: &str, number: usize| format!("{host}/{}", ground.corpus.images[number].name());
+    let (plain, tls) = (ground.plain.named("plain.corp"), ground.tls.named("tls.corp"));
 
     let before = ground.listing()?;
     ensure!(ground.pull(&reference(&plain, 0))?.code != Some(0), "it pulls before it may");

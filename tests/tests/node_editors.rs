@@ -191,10 +191,9 @@ fn pulls_take_the_way_of_the_hosts_files() -> Result<()> {
         ..RegistrySetup::default()
     })?;
     let corpus = Corpus::small(131, 20_000);
-    let mut image = corpus.image("team/app").clone();
-    plain.push(&image)?;
-    image.repository = "mirror/team/app".into();
-    plain.push(&image)?;
+    let image = corpus.image("team/app");
+    plain.push(image)?;
+    plain.push(&image.named("mirror/team/app", &image.tag))?;
     let authority = Some(fs::read_to_string(encrypted.authority())?);
     for (registry, host) in [
         (registry(plain.host(), Security::PlainHttp, "mirror")?, plain.host()),

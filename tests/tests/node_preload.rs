@@ -30,8 +30,7 @@ impl Ground {
     fn new(seed: u64, runtime: Runtime) -> Result<Self> {
         let mut corpus = Corpus::small(seed, 200_000);
         let Some(image) = corpus.images.get_mut(2) else { bail!("a corpus without images") };
-        image.repository = "library/registry".into();
-        image.tag = "2".into();
+        *image = image.named("library/registry", "2");
         let image = image.clone();
         let sample = Sample::built(corpus)?;
         let (node, cluster, registry) =

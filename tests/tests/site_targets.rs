@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
-use ferry_tests::corpus::{Corpus, Image};
+use ferry_tests::corpus::Corpus;
 use ferry_tests::harbor::Harbor;
 use ferry_tests::marathon::Marathon;
 use ferry_tests::process::Program;
@@ -23,13 +23,8 @@ const SCHEMAS: [(&str, &str); 2] = [
 fn with_registry(seed: u64) -> Result<Sample> {
     let mut corpus = Corpus::small(seed, 20_000);
     let Some(image) = corpus.images.get_mut(2) else { bail!("a corpus without images") };
-    rename(image);
+    *image = image.named("library/registry", "2");
     Sample::built(corpus)
-}
-
-fn rename(image: &mut Image) {
-    image.repository = "library/registry".into();
-    image.tag = "2".into();
 }
 
 fn write_site(workspace: &Workspace, sections: &str) -> Result<()> {
@@ -285,10 +280,7 @@ impl Node {
         let folder = tempfile::tempdir()?;
         let path = |name: &str| folder.path().join(name);
         for name in ["host", "key"] {
-            Program::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(path(name))
-                .succeed()?;
+            ferry_tests::parts::ssh_key(&path(name))?;
         }
         fs::copy(path("key.pub"), path("authorized"))?;
         fs::create_dir(path("bin"))?;

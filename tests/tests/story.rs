@@ -9,14 +9,12 @@ use anyhow::{Context as _, Result, ensure};
 use ferry_tests::cluster::FakeCluster;
 use ferry_tests::corpus::{Chart, Corpus, gzip, tar};
 use ferry_tests::files::{Files, FilesSetup};
-use ferry_tests::parts::{self, DockerRegistry, Machine, MachineSetup, RegistrySetup, wait_for_port};
-use ferry_tests::process::Program;
+use ferry_tests::parts::{self, DockerRegistry, Machine, MachineSetup, RegistrySetup};
 use ferry_tests::registry::{Registry, Setup};
 use ferry_tests::workspace::{Workspace, plain_http};
 use serde_json::{Value, json};
 
 const COREFILE: &str = ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa ip6.arpa\n    prometheus :9153\n    forward . /etc/resolv.conf\n    cache 30\n    reload\n}\n";
-const LISTING: &str = "find /etc -xdev \\( -type f -o -type l \\) -printf '%p %m %U:%G %l\\n' | sort; find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum";
 
 #[test]
 fn from_a_spec_to_a_pull_without_a_route() -> Result<()> {
@@ -126,20 +124,9 @@ impl Site {
         let address = machine.host_address();
         let registry =
             DockerRegistry::start(&RegistrySetup { address, tls: true, ..RegistrySetup::default() })?;
-        let key = workspace.path("key");
-        Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).succeed()?;
-        machine.write("/etc/ssh/keys", fs::read_to_string(workspace.path("key.pub"))?)?;
-        machine.write(
-            "/etc/ssh/sshd_config",
-            "AuthorizedKeysFile /etc/ssh/keys\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n",
-        )?;
-        machine
-            .shell("test -f /etc/ssh/ssh_host_ed25519_key || ssh-keygen -A; systemctl restart ssh.service")
-            .succeed()?;
+        let key = parts::ssh_key(&workspace.path("key"))?;
+        let known = workspace.write("known", machine.open_ssh(&key)?)?;
         machine.program("systemctl").args(["enable", "--now", "docker.service"]).succeed()?;
-        wait_for_port(&format!("{}:22", machine.address()), Duration::from_secs(30))?;
-        let host_key = machine.read("/etc/ssh/ssh_host_ed25519_key.pub")?;
-        let known = workspace.write("known", format!("{} {host_key}", machine.address()))?;
         let no_route = machine.program("ip").args(["route", "get", "192.0.2.1"]).run()?;
         ensure!(no_route.code != Some(0), "{no_route}");
 
@@ -184,7 +171,7 @@ impl Site {
 
     /// All that a run may change on the node and in the cluster.
     fn look(&self) -> Result<String> {
-        let files = self.machine.shell(LISTING).succeed()?.stdout;
+        let files = self.machine.listing()?;
         Ok([
             files,
             self.cluster_text("coredns", "Corefile")?,

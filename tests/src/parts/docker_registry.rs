@@ -81,6 +81,12 @@ impl DockerRegistry {
         &self.host
     }
 
+    /// The same where this host goes by another name.
+    pub fn named(&self, name: &str) -> String {
+        let port = self.host.rsplit(':').next().unwrap_or_default();
+        format!("{name}:{port}")
+    }
+
     /// Where it keeps its content.
     pub fn storage(&self) -> &Path {
         &self.storage

@@ -2,6 +2,7 @@
 //! but a cable to this host.
 
 mod control_groups;
+mod node;
 
 use std::fs::{self, File};
 use std::net::IpAddr;

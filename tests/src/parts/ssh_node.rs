@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::cable::Cable;
 use super::daemon::Daemon;
-use super::{wait_for_port, wait_until};
+use super::{ssh_key, wait_for_port, wait_until};
 use crate::process::Program;
 
 /// What the node runs as its first process; `$1` is its folder, `$2` its address, `$3` its name, `$4` the runtime. The runtimes
@@ -67,10 +67,7 @@ impl SshNode {
         let folder = tempfile::Builder::new().prefix("ferry-node").tempdir()?;
         let path = folder.path();
         for name in ["host", "key"] {
-            Program::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(path.join(name))
-                .succeed()?;
+            ssh_key(&path.join(name))?;
         }
         fs::write(path.join("containerd.toml"), configuration(runtime, path))?;
         let name = match runtime {

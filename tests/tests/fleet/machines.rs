@@ -5,15 +5,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use ferry_installer::node::check::cri::Images;
 use ferry_tests::corpus::{Corpus, Image};
-use ferry_tests::parts::{DockerRegistry, Machine, MachineSetup, RegistrySetup, wait_for_port, wait_until};
+use ferry_tests::parts::{DockerRegistry, Machine, MachineSetup, RegistrySetup, ssh_key, wait_until};
 use ferry_tests::process::{Outcome, Program};
 use ferry_tests::workspace::Sample;
 
-/// Every file, folder and link that a change could touch, with its rights, its owner and its content; but for the program's copy,
-/// which stays for the next run.
-const LISTING: &str = r"
-find /etc /var/lib/ferry /usr/local /srv -xdev -path /var/lib/ferry/bin -prune -o -not -path /var/lib/ferry -printf '%p %y %m %U:%G %l\n' 2>/dev/null | sort
-find /etc /var/lib/ferry /usr/local /srv -xdev -path /var/lib/ferry/bin -prune -o -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum";
 /// As the packages of docker itself ship it.
 const DOCKERS_OWN: &str = "disabled_plugins = [\"cri\"]\n";
 /// An operator's own, with tabs and returns.
@@ -76,20 +71,6 @@ impl Member {
             if runtime.has_docker() { &["containerd", "docker"] } else { &["containerd"] };
         machine.program("systemctl").args(["enable", "--now"]).args(services).succeed()?;
         Ok(Self { machine, runtime })
-    }
-
-    /// Lets `key` log in as root.
-    fn open(&self, key: &str) -> Result<()> {
-        self.machine.write("/etc/ssh/keys", key)?;
-        let config = "AuthorizedKeysFile /etc/ssh/keys\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n";
-        self.machine.write("/etc/ssh/sshd_config", config)?;
-        let start = "test -f /etc/ssh/ssh_host_ed25519_key || ssh-keygen -A; systemctl restart ssh.service";
-        self.machine.shell(start).succeed()?;
-        wait_for_port(&format!("{}:22", self.machine.address()), Duration::from_secs(30))
-    }
-
-    pub(crate) fn listing(&self) -> Result<String> {
-        Ok(self.machine.shell(LISTING).succeed()?.stdout)
     }
 
     pub(crate) fn life(&self) -> Result<Life> {
@@ -166,8 +147,7 @@ impl Site {
 
     /// What stands in docker.io's place under that name.
     pub(crate) fn busybox(&self) -> Image {
-        let theirs = &self.sample.corpus.images[0];
-        Image { repository: "library/busybox".into(), tag: "latest".into(), ..theirs.clone() }
+        self.sample.corpus.images[0].named("library/busybox", "latest")
     }
 
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
@@ -181,15 +161,9 @@ impl Site {
     }
 
     fn open(&self) -> Result<()> {
-        let key = self.path("key");
-        Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).succeed()?;
-        let public = std::fs::read_to_string(self.path("key.pub"))?;
-        let mut known = String::new();
-        for member in &self.members {
-            member.open(&public)?;
-            let key = member.machine.read("/etc/ssh/ssh_host_ed25519_key.pub")?;
-            known.push_str(&format!("{} {key}", member.machine.address()));
-        }
+        let key = ssh_key(&self.path("key"))?;
+        let known = self.members.iter().map(|member| member.machine.open_ssh(&key));
+        let known = known.collect::<Result<String>>()?;
         self.sample.workspace.write("known", known).map(drop)
     }
 
@@ -210,8 +184,8 @@ impl Site {
              'GlobalKnownHostsFile=/dev/null', 'IdentitiesOnly=yes', 'StrictHostKeyChecking=yes']\n  configure: true\n  \
              names:\n    tls.corp: [{address}]\n    plain.corp: [{address}]\n  mirrors: [k8s.gcr.io]\n  registries:\n    \
              - {{address: '{plain}', plainHttp: true, mirrors: [docker.io]}}\n{settings}",
-            own = named("tls.corp", &self.own),
-            plain = named("plain.corp", &self.plain),
+            own = self.own.named("tls.corp"),
+            plain = self.plain.named("plain.corp"),
             authority = self.own.authority().display(),
             hosts = hosts.collect::<String>(),
             known = self.path("known").display(),
@@ -232,17 +206,6 @@ impl Site {
             .env("HOME", self.path(""))
             .limit(Duration::from_secs(300))
     }
-}
-
-/// What an image is called in a registry.
-pub(crate) fn reference(registry: &str, image: &Image) -> String {
-    format!("{registry}/{}:{}", image.repository, image.tag)
-}
-
-/// A registry of this host by another name.
-pub(crate) fn named(name: &str, registry: &DockerRegistry) -> String {
-    let port = registry.host().rsplit(':').next().unwrap_or_default();
-    format!("{name}:{port}")
 }
 
 /// The program as a run of the fleet left it on a machine.

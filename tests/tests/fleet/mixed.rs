@@ -4,9 +4,7 @@ use anyhow::{Result, ensure};
 use ferry_tests::parts::{self, DockerRegistry, Machine, RegistrySetup};
 use serde_json::{Value, json};
 
-use super::machines::{
-    Member, Runtime, Site, expect_same, named, node_program, reference, wait_for_socket, web_server,
-};
+use super::machines::{Member, Runtime, Site, expect_same, node_program, wait_for_socket, web_server};
 
 /// The names under which images are pulled, and by whom.
 struct Names {
@@ -21,10 +19,10 @@ impl Names {
     fn of(site: &Site) -> Self {
         let images = &site.sample.corpus.images;
         Self {
-            own: reference(&named("tls.corp", &site.own), &images[0]),
-            plain: reference(&named("plain.corp", &site.plain), &site.busybox()),
+            own: format!("{}/{}", site.own.named("tls.corp"), images[0].name()),
+            plain: format!("{}/{}", site.plain.named("plain.corp"), site.busybox().name()),
             mirrored: "docker.io/library/busybox:latest".into(),
-            further: reference("k8s.gcr.io", &images[2]),
+            further: format!("k8s.gcr.io/{}", images[2].name()),
         }
     }
 }
@@ -70,7 +68,7 @@ fn a_mixed_fleet_pulls_by_name_and_forgets_it_again() -> Result<()> {
     let site = Site::start(806, &[Runtime::Docker, Runtime::Both, Runtime::Containerd])?;
     site.write_site(&["canary: 1", "wave: 2"])?;
     let names = Names::of(&site);
-    let listings = || site.members.iter().map(Member::listing).collect::<Result<Vec<_>>>();
+    let listings = || site.members.iter().map(|member| member.machine.listing()).collect::<Result<Vec<_>>>();
     let lives = || site.members.iter().map(Member::life).collect::<Result<Vec<_>>>();
     let (before, began) = (listings()?, lives()?);
     for member in &site.members {
@@ -150,7 +148,7 @@ fn what_is_not_so_is_not_proven() -> Result<()> {
         }
         Ok(())
     };
-    let own = named("tls.corp", &site.own);
+    let own = site.own.named("tls.corp");
     let other = RegistrySetup { address: site.address(), tls: true, ..RegistrySetup::default() };
     let other = DockerRegistry::start(&other)?;
     let web = web_server(site.address())?;
@@ -158,9 +156,9 @@ fn what_is_not_so_is_not_proven() -> Result<()> {
     for member in [containerd, docker] {
         expect(member, &own, &https, &[])?;
         // An authority of its own, a name that is not in the certificate, no TLS at all, another web server, nobody.
-        expect(member, &named("tls.corp", &other), &https, &["no TLS connection", "Signature"])?;
-        expect(member, &named("plain.corp", &site.own), &https, &["plain.corp"])?;
-        expect(member, &named("tls.corp", &site.plain), &https, &["tls.corp"])?;
+        expect(member, &other.named("tls.corp"), &https, &["no TLS connection", "Signature"])?;
+        expect(member, &site.own.named("plain.corp"), &https, &["plain.corp"])?;
+        expect(member, &site.plain.named("tls.corp"), &https, &["tls.corp"])?;
         expect(member, &web, &json!({"as": "plain-http"}), &["not as a registry does"])?;
         expect(member, "tls.corp:9", &json!({"as": "plain-http"}), &["tls.corp:9"])?;
     }

@@ -2,13 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use ferry_tests::corpus::Corpus;
-use ferry_tests::parts::{self, DockerRegistry, Machine, MachineSetup, RegistrySetup, wait_for_port};
-use ferry_tests::process::Program;
+use ferry_tests::parts::{self, DockerRegistry, Machine, MachineSetup, RegistrySetup};
 use ferry_tests::workspace::Sample;
 use std::time::Duration;
-
-const LISTING: &str = "find /etc /var/lib/ferry -xdev \\( -type f -o -type l \\) -printf '%p %m %U:%G %l\\n' 2>/dev/null | grep -v /var/lib/ferry/bin/ | sort; \
-                       find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum";
 
 #[test]
 fn dockerd_pulls_from_the_registry_that_this_run_filled() -> Result<()> {
@@ -20,20 +16,9 @@ fn dockerd_pulls_from_the_registry_that_this_run_filled() -> Result<()> {
     let registry = DockerRegistry::start(&RegistrySetup { address, tls: true, ..RegistrySetup::default() })?;
     let sample = Sample::built(Corpus::small(804, 20_000))?;
     let workspace = &sample.workspace;
-    let key = workspace.path("key");
-    Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).succeed()?;
-    let public = std::fs::read_to_string(workspace.path("key.pub"))?;
-    machine.write("/etc/ssh/keys", public)?;
-    machine.write(
-        "/etc/ssh/sshd_config",
-        "AuthorizedKeysFile /etc/ssh/keys\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n",
-    )?;
-    machine
-        .shell("test -f /etc/ssh/ssh_host_ed25519_key || ssh-keygen -A; systemctl restart ssh.service")
-        .succeed()?;
+    let host_key = machine.open_ssh(&parts::ssh_key(&workspace.path("key"))?)?;
     machine.write("/etc/docker/daemon.json", "{\n  \"log-level\": \"info\"\n}\n")?;
     machine.program("systemctl").args(["enable", "--now", "docker.service"]).succeed()?;
-    wait_for_port(&format!("{}:22", machine.address()), Duration::from_secs(30))?;
 
     let site = |known: &str| {
         format!(
@@ -56,16 +41,14 @@ fn dockerd_pulls_from_the_registry_that_this_run_filled() -> Result<()> {
     let refused = installer(&["apply", "bundle"]).fail_with(1)?;
     ensure!(refused.to_string().contains("Host key verification failed"), "{refused}");
     ensure!(refused.to_string().contains("add it to known_hosts"), "{refused}");
-    let host_key = machine.read("/etc/ssh/ssh_host_ed25519_key.pub")?;
-    workspace.write("known", format!("{} {host_key}", machine.address()))?;
+    workspace.write("known", host_key)?;
 
-    let before = machine.shell(LISTING).succeed()?.stdout;
+    let before = machine.listing()?;
     let plan = installer(&["plan", "bundle"]).succeed()?;
     ensure!(plan.stdout.contains("set up node worker1"), "{plan}");
     installer(&["apply", "bundle"]).succeed()?;
     installer(&["apply", "bundle"]).succeed()?.prints("nothing to do")?;
-    let image = &sample.corpus.images[0];
-    let reference = format!("{}/{}:{}", registry.host(), image.repository, image.tag);
+    let reference = format!("{}/{}", registry.host(), sample.corpus.images[0].name());
     machine.program("docker").args(["pull", "--quiet", &reference]).succeed()?;
     let digests: Vec<String> =
         machine.shell("ls /var/lib/ferry/bin").succeed()?.stdout.lines().map(str::to_owned).collect();
@@ -75,7 +58,7 @@ fn dockerd_pulls_from_the_registry_that_this_run_filled() -> Result<()> {
 
     // Two runs pushed and set up nothing twice; the one that did is taken back.
     installer(&["rollback"]).succeed()?;
-    let after = machine.shell(LISTING).succeed()?.stdout;
+    let after = machine.listing()?;
     ensure!(after == before, "before:\n{before}\nafter:\n{after}");
     Ok(())
 }

@@ -38,8 +38,7 @@ fn the_base_image_of_saas_comes_from_the_site() -> Result<()> {
     let mut corpus = ferry_tests::corpus::Corpus::small(611, 20_000);
     corpus.charts.clear();
     let image = corpus.images.first_mut().context("a corpus has images")?;
-    image.repository = "blueking/slug-app".into();
-    image.tag = "v1.1.0".into();
+    *image = image.named("blueking/slug-app", "v1.1.0");
     let sample = ferry_tests::workspace::Sample::built(corpus)?;
     let cluster = FakeCluster::start();
     let registry = ferry_tests::registry::Registry::start(ferry_tests::registry::Setup::default());
