@@ -12,8 +12,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
-use super::{free_port, wait_for_port};
-use crate::process::Program;
+use super::{free_port, ssh_key, wait_for_port};
 
 /// Asks for the password that `/etc/sudo-password` has, as sudo does.
 const SUDO: &str = r#"#!/usr/bin/sh
@@ -52,6 +51,12 @@ const PROGRAMS: [&str; 15] = [
 /// What the image of a node's pod has of them.
 const IMAGE: [&str; 3] = ["sh", "sleep", "chroot"];
 
+/// What every command on a node begins with, in a mount namespace of its own: the root of its file system as a node has it.
+const MOUNTS: &str = r#"mount --make-rprivate / && mount --rbind "$fleet/usr" "$node/root/usr" && mount --bind /proc "$node/root/proc" &&
+mount --bind /dev "$node/root/dev" && mount --bind /lib "$node/root/usr/lib" && mount --bind /lib64 "$node/root/usr/lib64" || exit 70
+mount -t tmpfs tmpfs "$node/root/usr/lib/systemd" && mount -t tmpfs tmpfs "$node/root/usr/lib/docker" 2>/dev/null
+"#;
+
 /// What sshd runs for whatever was asked, as `$1`'s node: the address that was reached. `trouble` may end it.
 const SESSION: &str = r#"#!/bin/sh
 fleet=$1
@@ -60,9 +65,7 @@ export node=$fleet/nodes/$3 fleet
 printf '%s\n' "$SSH_ORIGINAL_COMMAND" >>"$node/log"
 [ ! -f "$node/trouble" ] || . "$node/trouble"
 exec unshare --mount sh -c '
-mount --make-rprivate / && mount --rbind "$fleet/usr" "$node/root/usr" && mount --bind /proc "$node/root/proc" &&
-mount --bind /dev "$node/root/dev" && mount --bind /lib "$node/root/usr/lib" && mount --bind /lib64 "$node/root/usr/lib64" || exit 70
-mount -t tmpfs tmpfs "$node/root/usr/lib/systemd" && mount -t tmpfs tmpfs "$node/root/usr/lib/docker" 2>/dev/null
+. "$fleet/mounts"
 if [ -f "$node/full" ]; then mount -t tmpfs -o size=64k tmpfs "$node/root/var/lib/ferry"
 else mount --bind "$fleet/bin" "$node/root/var/lib/ferry/bin"; fi || exit 70
 PATH=/usr/bin exec /usr/sbin/chroot "$node/root" /usr/bin/sh -c "$SSH_ORIGINAL_COMMAND"'
@@ -76,9 +79,7 @@ for last; do :; done
 printf '%s\n' "$last" >>"$node/log"
 [ ! -f "$node/trouble" ] || . "$node/trouble"
 exec unshare --mount sh -c '
-mount --make-rprivate / && mount --rbind "$fleet/usr" "$node/root/usr" && mount --bind /proc "$node/root/proc" &&
-mount --bind /dev "$node/root/dev" && mount --bind /lib "$node/root/usr/lib" && mount --bind /lib64 "$node/root/usr/lib64" || exit 70
-mount -t tmpfs tmpfs "$node/root/usr/lib/systemd" && mount -t tmpfs tmpfs "$node/root/usr/lib/docker" 2>/dev/null
+. "$fleet/mounts"
 mount --bind "$fleet/bin" "$node/root/var/lib/ferry/bin" && mount --rbind "$node/root" "$fleet/image/host" &&
 mount --bind /lib "$fleet/image/lib" && mount --bind /lib64 "$fleet/image/lib64" || exit 70
 PATH=/bin exec /usr/sbin/chroot "$fleet/image" "$@"' sh "$@"
@@ -104,10 +105,10 @@ impl LoopbackFleet {
         // sshd looks at who may write where a command lies.
         fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         for name in ["host", "key"] {
-            let keygen = Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]);
-            keygen.arg(path.join(name)).succeed()?;
+            ssh_key(&path.join(name))?;
         }
         fs::create_dir(path.join("bin"))?;
+        fs::write(path.join("mounts"), MOUNTS)?;
         write_program(&path.join("session"), SESSION)?;
         write_program(&path.join("pod"), POD)?;
         lay_out_programs(&path.join("usr"))?;
