@@ -75,23 +75,23 @@ fn bind(store: &mut Store, key: Key, mut claim: Value) {
 }
 
 fn roll_out(store: &mut Store, key: &Key, mut deployment: Value) {
-    let mut hasher = DefaultHasher::new();
-    deployment["spec"]["template"].to_string().hash(&mut hasher);
-    let hash = format!("{:08x}", hasher.finish() as u32);
+    let template = deployment["spec"]["template"].clone();
+    let hash = hash_of(&template);
+    let mut labels = template["metadata"]["labels"].clone();
+    labels["pod-template-hash"] = json!(hash);
     let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1);
     let names: Vec<String> = (0..wanted).map(|number| format!("{}-{hash}-{number}", key.2)).collect();
     for name in &names {
         let pod_key = ("Pod", key.1.clone(), name.clone());
         let pod = store.objects.get(&pod_key).cloned();
         let pod = match pod {
-            None => new_pod(&deployment, name, &hash),
+            None => new_pod(&deployment, name, &labels, &template["spec"]),
             Some(pod) => next(pod, &store.fate),
         };
         store.put_by_controller(pod_key, pod);
     }
     let uid = deployment["metadata"]["uid"].clone();
     let is_ours = |pod: &Value| pod.pointer("/metadata/ownerReferences/0/uid") == Some(&uid);
-    let is_ready = |pod: &Value| pod.pointer("/status/conditions/0/status") == Some(&json!("True"));
     let ready = names
         .iter()
         .filter(|name| store.objects.get(&("Pod", key.1.clone(), (*name).clone())).is_some_and(is_ready))
@@ -117,14 +117,24 @@ fn roll_out(store: &mut Store, key: &Key, mut deployment: Value) {
     store.put_by_controller(key.clone(), deployment);
 }
 
-fn new_pod(deployment: &Value, name: &str, hash: &str) -> Value {
-    let mut labels = deployment["spec"]["template"]["metadata"]["labels"].clone();
-    labels["pod-template-hash"] = json!(hash);
+/// What pods of this template have in their names.
+pub(super) fn hash_of(template: &Value) -> String {
+    let mut hasher = DefaultHasher::new();
+    template.to_string().hash(&mut hasher);
+    format!("{:08x}", hasher.finish() as u32)
+}
+
+pub(super) fn is_ready(pod: &Value) -> bool {
+    pod.pointer("/status/conditions/0/status") == Some(&json!("True"))
+}
+
+/// A pod of a Deployment or a DaemonSet, before anything has become of it.
+pub(super) fn new_pod(owner: &Value, name: &str, labels: &Value, spec: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": deployment["metadata"]["namespace"], "labels": labels,
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment",
-                "name": deployment["metadata"]["name"], "uid": deployment["metadata"]["uid"], "controller": true}]},
-        "spec": deployment["spec"]["template"]["spec"],
+        "metadata": {"name": name, "namespace": owner["metadata"]["namespace"], "labels": labels,
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": owner["kind"],
+                "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], "controller": true}]},
+        "spec": spec,
         "status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}]}})
 }
 

@@ -1,17 +1,13 @@
 //! Pods of DaemonSets: one on each node that the pod's template fits.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use serde_json::{Value, json};
 
-use super::controller::next;
+use super::controller::{hash_of, is_ready, new_pod, next};
 use super::store::{Key, Store};
 
 pub(super) fn spread(store: &mut Store, key: &Key, mut daemon_set: Value) {
     let template = daemon_set["spec"]["template"].clone();
-    let mut hasher = DefaultHasher::new();
-    template.to_string().hash(&mut hasher);
-    let hash = format!("{:08x}", hasher.finish() as u32);
+    let hash = hash_of(&template);
     let nodes =
         store.objects.values().filter(|object| object["kind"] == "Node" && fits(&template["spec"], object));
     let nodes: Vec<String> =
@@ -21,10 +17,13 @@ pub(super) fn spread(store: &mut Store, key: &Key, mut daemon_set: Value) {
     for node in &nodes {
         let pod_key = ("Pod", key.1.clone(), name(node));
         let pod = match store.objects.get(&pod_key).cloned() {
-            None => new_pod(&daemon_set, &name(node), node),
+            None => {
+                let spec = bound(&template["spec"], node);
+                new_pod(&daemon_set, &name(node), &template["metadata"]["labels"], &spec)
+            }
             Some(pod) => next(pod, store.fates.get(node).unwrap_or(&store.fate)),
         };
-        ready += usize::from(pod.pointer("/status/conditions/0/status") == Some(&json!("True")));
+        ready += usize::from(is_ready(&pod));
         store.daemon_nodes.insert(node.clone());
         store.put_by_controller(pod_key, pod);
     }
@@ -41,20 +40,13 @@ pub(super) fn spread(store: &mut Store, key: &Key, mut daemon_set: Value) {
     store.put_by_controller(key.clone(), daemon_set);
 }
 
-/// As the real controller makes it: bound to its node by name, whatever the template asks of nodes.
-fn new_pod(daemon_set: &Value, name: &str, node: &str) -> Value {
-    let template = &daemon_set["spec"]["template"];
-    let mut spec = template["spec"].clone();
+/// As the real controller has it: bound to its node by name, whatever the template asks of nodes.
+fn bound(spec: &Value, node: &str) -> Value {
+    let mut spec = spec.clone();
     spec["nodeName"] = json!(node);
     spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = json!({"nodeSelectorTerms": [
         {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]});
-    json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": daemon_set["metadata"]["namespace"],
-            "labels": template["metadata"]["labels"],
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet",
-                "name": daemon_set["metadata"]["name"], "uid": daemon_set["metadata"]["uid"], "controller": true}]},
-        "spec": spec,
-        "status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}]}})
+    spec
 }
 
 fn fits(pod: &Value, node: &Value) -> bool {
