@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use ferry_tests::parts::{self, LoopbackFleet};
-use serde_json::Value;
 
 use super::ground::Ground;
 
@@ -32,7 +31,7 @@ fn a_fleet_is_looked_at_before_anything_is_changed() -> Result<()> {
         "a node that hangs holds up all: {:?}",
         outcome.elapsed
     );
-    let report: Value = serde_json::from_str(&outcome.stdout).context(outcome.to_string())?;
+    let report = outcome.json()?;
     let nodes = report["nodes"].as_array().context("there are no nodes")?;
     ensure!(nodes.len() == 6, "{report}");
     for (index, node) in nodes.iter().enumerate() {

@@ -31,8 +31,7 @@ fn a_bkrepo_that_is_not_up_yet_does_not_hold_back_the_registry() -> Result<()> {
     plan.prints("not planned: 1 project, 2 repositories, 3 files ")?
         .prints(&waiting)?
         .prints("run `apply` again")?;
-    let plan = run(&["--output", "json", "plan", "bundle"]).succeed()?;
-    let plan: serde_json::Value = serde_json::from_str(&plan.stdout)?;
+    let plan = run(&["--output", "json", "plan", "bundle"]).succeed()?.json()?;
     ensure!(plan["waiting"][0]["service"] == format!("bkrepo at {}", server.url()), "{}", plan["waiting"]);
     let first = run(&["apply", "bundle"]).fail_with(1)?;
     first.prints("0 failed")?.prints("not planned: ")?.prints(&waiting)?;

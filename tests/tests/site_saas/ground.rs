@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use ferry_tests::cluster::{FakeCluster, REDIS_PASSWORD};
 use ferry_tests::corpus::{Mark, gzip, smart_package_of};
 use ferry_tests::files::{Files, FilesSetup};
+use ferry_tests::parts::wait_until;
 use ferry_tests::process::{Outcome, Program};
 use ferry_tests::workspace::{Workspace, plain_http};
 use rustix::process::Signal;
@@ -108,11 +109,9 @@ impl Ground {
     /// Starts `apply`, and kills it once PaaS was told to do this.
     pub(crate) fn kill_at(&self, command: &str) -> Result<()> {
         let running = self.apply().start()?;
-        let limit = Instant::now() + Duration::from_secs(60);
-        while self.cluster.paas().count(command) == 0 {
-            ensure!(Instant::now() < limit, "{command} was never run: {:?}", self.cluster.paas().commands());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let paas = self.cluster.paas();
+        wait_until(Duration::from_secs(60), "it was never run", || paas.count(command) > 0)
+            .with_context(|| format!("{command}: {:?}", paas.commands()))?;
         running.signal(Signal::KILL)?;
         let outcome = running.finish(Duration::from_secs(10))?;
         ensure!(outcome.code.is_none(), "{outcome}");

@@ -1,10 +1,11 @@
 //! From nothing to all of it: in order, once, and told with its cause where PaaS does not take it.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ferry_tests::cluster::{FakeCluster, NAMESPACE, PaasFault, REDIS_PASSWORD};
+use ferry_tests::parts::wait_until;
 use serde_json::{Value, json};
 
 use super::ground::{Ground, SOPS, is_secret};
@@ -179,10 +180,8 @@ fn before_blueking_is_there_the_rest_is_done() -> Result<()> {
         .prints("must be installed and running first")?;
     ensure!(ground.workspace.path("settings/blueking.env").exists());
     ground.cluster.install_blueking();
-    let limit = Instant::now() + Duration::from_secs(20);
-    while ground.apply().run()?.code != Some(0) {
-        ensure!(Instant::now() < limit, "it never worked");
-    }
+    let works = || ground.apply().run().is_ok_and(|outcome| outcome.code == Some(0));
+    wait_until(Duration::from_secs(20), "it never worked", works)?;
     ensure!(ground.image("bk_itsm", "default").is_some());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Entries of the Redis pool, which PaaS adds however often it is told to.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use ferry_tests::cluster::{NAMESPACE, PaasFault};
 use serde_json::json;
 
@@ -58,7 +58,7 @@ fn say_redis(ground: &Ground, entries: u32) -> Result<()> {
     let text = json!({"entries": entries, "server": "bk-redis-master.blueking.svc.cluster.local:6379", "stage": "done"});
     let record = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ferry-installer", "namespace": NAMESPACE},
         "data": {"redis-entries.0shared": text.to_string()}});
-    ground.cluster.apply_as("kubectl", &record).map(drop).map_err(|error| anyhow!("{error:?}"))
+    ground.cluster.apply_as("kubectl", &record)
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Other versions and other content of what is there.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use ferry_tests::parts::wait_until;
 
 use super::ground::{Ground, IMAGE};
 
@@ -73,11 +74,9 @@ fn what_somebody_else_deployed_since_is_not_taken_back() -> Result<()> {
     paas.forget_commands();
     ground.kill_at("deploy_bkapp --app-code bk_sops --module api")?;
     // PaaS goes on, and comes to its end.
-    let limit = Instant::now() + Duration::from_secs(20);
-    while !ground.image("bk_sops", "api").is_some_and(|image| image.ends_with(":3.28.14")) {
-        ensure!(Instant::now() < limit, "it was never deployed");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(Duration::from_secs(20), "it was never deployed", || {
+        ground.image("bk_sops", "api").is_some_and(|image| image.ends_with(":3.28.14"))
+    })?;
     paas.slow_down(Duration::ZERO);
     let newer = "docker.bkce7.example.com/bkpaas/docker/bk_sops/api:3.28.15";
     ground.cluster.deploy("bk_sops", "api", newer);
