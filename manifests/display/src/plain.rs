@@ -147,6 +147,13 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_with_nothing_to_do_has_one_line() {
+        let stage = |name| Event::Stage { name, bytes: None, tasks: None };
+        let script = vec![(0, stage("push")), (0, stage("prove")), (2, stage("sign"))];
+        assert_eq!(play(Verbosity::Normal, script, 2), "push\nprove\nprove: done in 2.0 s\nsign\n");
+    }
+
+    #[test]
     fn quiet_says_what_went_wrong_and_nothing_else() {
         assert_eq!(
             play(Verbosity::Quiet, fetch(TaskId::next(), TaskId::next()), 22),

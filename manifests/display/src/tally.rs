@@ -12,6 +12,8 @@ use crate::text::{duration, printable, rate};
 /// How far back the rate looks: long enough to be steady, short enough to show a stall.
 const RATE_WINDOW: Duration = Duration::from_secs(15);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// A stage in which nothing was counted and that took less has no line at its end.
+const WORTH_A_LINE: Duration = Duration::from_secs(1);
 
 /// The current stage and the tasks under way.
 #[derive(Debug, Default)]
@@ -114,7 +116,10 @@ impl Tally {
     /// Ends the stage, if there is one, and sums it up.
     pub(crate) fn end_stage(&mut self, now: Instant) -> Option<String> {
         let unfinished = self.active.len();
-        self.stage.take().map(|stage| stage.summary(unfinished, now))
+        self.stage
+            .take()
+            .filter(|stage| stage.has_news(unfinished, now))
+            .map(|stage| stage.summary(unfinished, now))
     }
 
     pub(crate) fn stage(&self) -> Option<&Stage> {
@@ -262,6 +267,12 @@ impl Stage {
         let (done, all) = self.position();
         let seconds = (all? - done).checked_div(self.rate(now))?;
         Some(Duration::from_secs(seconds.max(1)))
+    }
+
+    /// Whether its end is worth a line: not where nothing was to be done, and nobody had to wait for it.
+    fn has_news(&self, unfinished: usize, now: Instant) -> bool {
+        let counts = [self.finished, self.moved, self.skipped, self.retries, self.failed, unfinished as u64];
+        counts.iter().any(|count| *count > 0) || now.saturating_duration_since(self.since) >= WORTH_A_LINE
     }
 
     /// `fetch: 30 tasks, 3.1 GiB in 4 min 12 s, 12.6 MiB/s; 2 skipped (1.1 GiB); 1 retry`.
