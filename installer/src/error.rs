@@ -36,6 +36,17 @@ pub enum Error {
         /// What to write instead.
         hint: String,
     },
+    /// The command line is right, and the site or the file is not such that it can be done.
+    #[error("{problem}")]
+    State {
+        /// What.
+        problem: String,
+        /// What to do first, or instead.
+        hint: String,
+    },
+    /// Somebody has pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
     /// The bundle was allowed to go without some of its entries.
     #[error("{} is incomplete: it lacks {count}, the first of them {first}", path.display())]
     Incomplete {
@@ -215,7 +226,7 @@ fn with_short_digests(text: &str) -> String {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Io { .. } => Class::Local,
+            Self::Io { .. } | Self::State { .. } | Self::Interrupted => Class::Local,
             Self::Incomplete { .. } => Class::NotFound,
             Self::Usage { .. } => Class::Usage,
             Self::SiteFile(error) => error.class(),
@@ -247,7 +258,8 @@ impl Failure for Error {
             Self::Incomplete { .. } => {
                 vec!["`inspect` lists what is missing; to push what there is, say --allow-incomplete".into()]
             }
-            Self::Usage { hint, .. } => vec![hint.clone()],
+            Self::Usage { hint, .. } | Self::State { hint, .. } => vec![hint.clone()],
+            Self::Interrupted => vec!["the same command goes on where it stopped".into()],
             Self::SiteFile(error) => error.hints(),
             Self::Locked { .. } => vec!["wait for it to end; the lock goes with its process".into()],
             Self::NameClash { .. } => {

@@ -107,7 +107,7 @@ fn make_private(folder: &Path) -> Result<(), Error> {
     let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
     let shown = folder.display();
     if owner != me && owner != 0 {
-        return Err(Error::Usage {
+        return Err(Error::State {
             problem: format!("the state folder {shown} belongs to user {owner}, and this is user {me}"),
             hint: format!(
                 "run it as that user, or make the folder this user's: `chown -R {me} {shown} && chmod 700 {shown}`"
@@ -120,7 +120,7 @@ fn make_private(folder: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let tightened = opened.set_permissions(fs::Permissions::from_mode(private));
-    tightened.map_err(|error| Error::Usage {
+    tightened.map_err(|error| Error::State {
         problem: format!(
             "others can use the state folder {shown} (its mode is {mode:04o}), and that cannot be changed: {error}"
         ),

@@ -225,7 +225,7 @@ pub fn leave_site(
         Undo::No => {
             let problem = format!("run {0} stands, and nothing of it was to be taken back", run.name());
             let hint = format!("without `--leave`, `rollback {}` takes it back", run.name());
-            return Err(Error::Usage { problem, hint });
+            return Err(Error::State { problem, hint });
         }
         Undo::Begun => leave(&run.plan()?, &run, &run.journal()?, &progress)?,
         Undo::Ended => {}
@@ -255,7 +255,7 @@ fn to_take_back(state: &Path, name: Option<&str>) -> Result<RunFolder, Error> {
         |name| format!("there is no run {name}; there are: {runs}"),
     );
     let hint = "`status` lists the runs of a site; `rollback RUN` tries again what a run has left";
-    Err(Error::Usage { problem, hint: hint.into() })
+    Err(Error::State { problem, hint: hint.into() })
 }
 
 /// A run on which a later one stands cannot be taken back: what it made is the later one's ground.
@@ -264,7 +264,7 @@ fn refuse_below(state: &Path, run: &RunFolder) -> Result<(), Error> {
     for later in runs.iter().rev().take_while(|later| *later != run) {
         if later.progress()?.undo != Undo::Ended {
             let problem = format!("run {} stands on run {}", later.name(), run.name());
-            return Err(Error::Usage {
+            return Err(Error::State {
                 problem,
                 hint: "take the later one back first: `rollback` without a number does".into(),
             });

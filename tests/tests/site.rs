@@ -274,7 +274,7 @@ fn taking_back_gives_moved_tags_their_images_again() -> Result<()> {
     ensure!(registry.tag(&new.repository, &new.tag) == Some(new.root), "it was not pushed");
     installer(workspace, &["rollback"]).run()?;
     ensure!(registry.tag(&new.repository, &new.tag) == before, "the operator's tag is not back");
-    installer(workspace, &["rollback", "9"]).fail_with(2)?.says("there is no run 9")?;
+    installer(workspace, &["rollback", "9"]).fail_with(1)?.says("there is no run 9")?;
     Ok(())
 }
 
@@ -287,7 +287,7 @@ fn runs_are_taken_back_from_the_last_one() -> Result<()> {
     installer(workspace, &["apply", "bundle"]).succeed()?;
     registry.clear();
     installer(workspace, &["apply", "bundle"]).succeed()?;
-    installer(workspace, &["rollback", "1"]).fail_with(2)?.says("run 0002 stands on run 0001")?;
+    installer(workspace, &["rollback", "1"]).fail_with(1)?.says("run 0002 stands on run 0001")?;
     Ok(())
 }
 

@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let site = SiteFile::read(&args.site.site)?;
     let Some(run) = RunFolder::find(&site.state_folder(), args.run.as_deref())? else {
         let problem = format!("{} has no such run", site.state_folder().display());
-        return Err(Error::Usage { problem, hint: "`status` lists the runs of a site".into() });
+        return Err(Error::State { problem, hint: "`status` lists the runs of a site".into() });
     };
     let done = report::write(&run)?;
     if let Some(path) = &args.to {

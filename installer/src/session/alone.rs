@@ -45,7 +45,7 @@ fn end_what_was_cut_off(state: &std::path::Path) -> Result<(), Error> {
                 if !is_alone(&run.plan()?) {
                     let problem = format!("run {} was cut off", run.name());
                     let hint = "`apply` goes on where it stopped; `rollback` takes it back".into();
-                    return Err(Error::Usage { problem, hint });
+                    return Err(Error::State { problem, hint });
                 }
                 run.journal()?.append([JournalEvent::Ended])?;
             }
