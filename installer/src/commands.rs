@@ -29,6 +29,8 @@ use ferry_transfer::cli::NetworkArgs;
 use crate::Error;
 
 const PROGRAM: &str = "ferry-installer";
+/// What shells say of a program that ended by SIGINT: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
 
 /// Puts a bundle into a datacenter without internet: reads it where it lies, and needs nothing else.
 #[derive(Debug, Parser)]
@@ -82,6 +84,10 @@ pub fn main() -> std::process::ExitCode {
     let global = Global { output: cli.output, network: cli.network };
     match run(cli.command, &global) {
         Ok(code) => code.into(),
+        Err(error @ Error::Interrupted) => {
+            global.output.failure(&error, PROGRAM);
+            std::process::ExitCode::from(INTERRUPTED)
+        }
         Err(error) => global.output.failure(&error, PROGRAM).into(),
     }
 }
@@ -108,6 +114,21 @@ fn run(command: Command, global: &Global) -> Result<ExitCode, Error> {
         Command::Runtimes(args) => runtimes::run(&args, global),
         Command::Completion(args) => Ok(completion::run(&args)),
     }
+}
+
+/// Runs work that goes on when it is asked for again, until it is done or somebody presses Ctrl-C.
+fn block_on_until_interrupted<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(Error::io("starting threads for", PROGRAM))?;
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = work => done,
+            Ok(()) = tokio::signal::ctrl_c() => Err(Error::Interrupted),
+        }
+    });
+    // What a thread is still at may take its time, and is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 /// Runs network work on all cores.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use ferry_bundle::cli::BundleArgs;
 use ferry_model::failure::ExitCode;
+use ferry_model::site::Mode;
 
 use super::site::{SiteArgs, look_before, refuse_incomplete};
-use super::{Global, block_on};
+use super::{Global, block_on_until_interrupted};
 use crate::Error;
 use crate::desire::Facts;
 use crate::journal::read_plan;
@@ -14,6 +15,7 @@ use crate::plan::plan_text;
 use crate::preflight::CHECKS;
 use crate::report;
 use crate::session::{Applied, apply_site};
+use crate::site::SiteFile;
 
 /// Make the site as the site file says, with what is in the bundle
 ///
@@ -49,7 +51,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     };
     let (events, guard) = global.output.renderer();
     let context = args.site.context(Some(bundle), global, &events)?;
-    let applied = block_on(async {
+    let applied = block_on_until_interrupted(async {
         let facts = Facts::gather(&context).await?;
         let look = async |plan: &_| look_before(&context, global, plan, &args.skip_check).await;
         apply_site(&context, &facts, reviewed, look).await
@@ -57,12 +59,37 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     drop(guard);
     match applied {
         Applied::Nothing(plan) => {
-            global.output.print(&*plan, || plan_text(&plan));
+            global.output.print(&Told { kind: "Plan", value: &*plan }, || plan_text(&plan));
             Ok(if plan.waiting.is_empty() { ExitCode::Done } else { ExitCode::Failed })
         }
         Applied::Run(done, run) => {
-            global.output.print(&done, || report::text(&done, &run));
-            Ok(report::exit_code(&done))
+            let code = report::exit_code(&done);
+            let registry = if code == ExitCode::Done { own_registry(&context.site) } else { None };
+            global.output.print(&Told { kind: "Report", value: &*done }, || {
+                report::text(&done, &run) + &registry.unwrap_or_default()
+            });
+            Ok(code)
         }
     }
+}
+
+/// What JSON tells: a plan where there is nothing to do, else a run's report. Programs know them apart by their kind.
+#[derive(serde::Serialize)]
+struct Told<'a, T> {
+    kind: &'static str,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+/// Where the registry that Ferry brought up answers, and what its clients must trust.
+fn own_registry(site: &SiteFile) -> Option<String> {
+    let registry = site.site.registry.as_ref()?;
+    if matches!(registry.mode, Mode::Existing(_)) {
+        return None;
+    }
+    let address = format!("{}://{}", registry.tls.scheme(), registry.address);
+    Some(match site.authority() {
+        Some(authority) => format!("registry: {address}; its clients must trust {}\n", authority.display()),
+        None => format!("registry: {address}\n"),
+    })
 }

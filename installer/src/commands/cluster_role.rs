@@ -30,8 +30,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         let facts = Facts::gather(&context).await?;
         desire(context.bundle()?.catalog(), &context.site, &facts)
     })?;
-    drop(guard);
     let role = cluster_role(desire.resources.iter().map(|resource| &resource.desired));
+    if role["rules"].as_array().is_some_and(Vec::is_empty) {
+        events.warn("this site file has nothing done in a cluster, so the role allows nothing");
+    }
+    drop(guard);
     global.output.print(&role, || serde_saphyr::to_string(&role).expect("JSON can be written as YAML"));
     Ok(ExitCode::Done)
 }

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use ferry_bundle::cli::BundleArgs;
+use ferry_model::Digest;
 use ferry_model::catalog::Image;
 use ferry_model::event::Task;
 use ferry_model::failure::ExitCode;
+use ferry_model::size::ByteSize;
+use serde::Serialize;
 
 use super::Global;
 use crate::Error;
@@ -36,7 +39,8 @@ pub(super) struct Args {
     name: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 enum Format {
     /// What `docker save` writes.
     #[default]
@@ -66,7 +70,38 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     }
     task.finish();
     drop(guard);
+    if !to_stdout {
+        let exported = Exported {
+            image: image.reference.to_string(),
+            digest: image.digest,
+            format: args.format,
+            path: &args.to,
+            bytes: archive.size(),
+        };
+        global.output.print(&exported, || exported.text());
+    }
     Ok(ExitCode::Done)
+}
+
+/// What was written.
+#[derive(Serialize)]
+struct Exported<'a> {
+    image: String,
+    digest: Digest,
+    format: Format,
+    path: &'a Path,
+    bytes: u64,
+}
+
+impl Exported<'_> {
+    fn text(&self) -> String {
+        let (path, bytes) = (self.path.display(), ByteSize(self.bytes));
+        let load = match self.format {
+            Format::DockerArchive => format!("docker load -i {path}"),
+            Format::OciArchive => format!("ctr images import {path}"),
+        };
+        format!("{path} written: {}, {bytes}; to load it: {load}", self.image)
+    }
 }
 
 fn plan(args: &Args, bundle: &ferry_bundle::Bundle, image: &Image) -> Result<Archive, ExportError> {

@@ -1,7 +1,7 @@
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ferry_bundle::Bundle;
 use ferry_bundle::cli::TrustArgs;
@@ -49,14 +49,28 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let text = starter(&known);
     match &args.to {
         Some(path) => {
-            let mut file = fs::File::create_new(path).map_err(Error::io("creating", path))?;
-            file.write_all(text.as_bytes()).map_err(Error::io("writing", path))?;
+            create(path, &text)?;
+            let bundle = args.bundle.as_deref().unwrap_or(Path::new("BUNDLE")).display();
+            let path = path.display();
+            global.output.print(&serde_json::json!({"siteFile": path.to_string()}), || {
+                format!("{path} written; edit it, then: ferry-installer plan {bundle} --site {path}")
+            });
         }
-        None => {
-            std::io::stdout().write_all(text.as_bytes()).map_err(Error::io("writing", "standard output"))?;
-        }
+        None => global.output.print(&serde_json::json!({"text": text}), || text.clone()),
     }
     Ok(ExitCode::Done)
+}
+
+/// Nobody's site file is written over.
+fn create(path: &Path, text: &str) -> Result<(), Error> {
+    let mut file = fs::File::create_new(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::State {
+            problem: format!("{} is there already, and is not written over", path.display()),
+            hint: "name another file by -o, or move that one away".into(),
+        },
+        _ => Error::io("creating", path)(error),
+    })?;
+    file.write_all(text.as_bytes()).map_err(Error::io("writing", path))
 }
 
 /// A cluster's kubeconfig and version, and its nodes.

@@ -15,14 +15,14 @@ use crate::session::make_plan;
 /// Looks at the site and changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer plan bundle.ferry.tar.zst --site site.yaml\n  ferry-installer plan bundle.ferry.tar.zst -o plan.json && ferry-installer apply bundle.ferry.tar.zst plan.json\n\nWith --detailed-exitcode: 0 nothing to do, 4 something would change, 1 failed, or nothing to do but what cannot be planned yet."
+    after_help = "Examples:\n  ferry-installer plan bundle.ferry.tar.zst --site site.yaml\n  ferry-installer plan bundle.ferry.tar.zst -o plan.json\n  ferry-installer apply bundle.ferry.tar.zst plan.json     # exactly that plan\n\nWith --detailed-exitcode: 0 nothing to do, 4 something would change, 1 failed, or nothing to do but what cannot be planned yet."
 )]
 pub(super) struct Args {
     #[command(flatten)]
     bundle: BundleArgs,
     #[command(flatten)]
     site: SiteArgs,
-    /// Keep the plan in this file, to be reviewed and then applied exactly.
+    /// Keep the plan in this file, to be reviewed and then applied exactly. One that is there already is replaced.
     #[arg(long = "output-file", short = 'o', value_name = "FILE")]
     to: Option<PathBuf>,
     /// End with exit code 4 if something would change.
@@ -48,6 +48,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         std::fs::write(path, text).map_err(Error::io("writing", path))?;
     }
     global.output.print(&plan, || plan_text(&plan));
+    if let Some(path) = &args.to {
+        let (path, bundle, site) = (path.display(), args.bundle.bundle.display(), args.site.site.display());
+        global.output.note(format!(
+            "the plan is kept in {path}; to take exactly its steps: ferry-installer apply {bundle} {path} --site {site}"
+        ));
+    }
     Ok(match (args.detailed_exitcode, plan.steps.is_empty()) {
         (true, false) => ExitCode::WouldChange,
         (true, true) if !plan.waiting.is_empty() => ExitCode::Failed,

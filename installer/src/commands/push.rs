@@ -2,7 +2,7 @@ use ferry_bundle::cli::BundleArgs;
 use ferry_model::failure::ExitCode;
 use ferry_transfer::{Client, Options, RefusedLogins};
 
-use super::{Global, block_on};
+use super::{Global, block_on_until_interrupted};
 use crate::Error;
 use crate::push::{PushOptions, Target, push};
 
@@ -41,8 +41,19 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let client = Client::new(options)?;
     let (events, guard) = global.output.renderer();
     let options = PushOptions { jobs: global.network.jobs, recheck: args.recheck };
-    let report = block_on(async { Ok(push(&bundle, &client, &args.registry, options, &events).await?) })?;
+    let work = async { Ok(push(&bundle, &client, &args.registry, options, &events).await?) };
+    let report = block_on_until_interrupted(work)?;
     drop(guard);
-    global.output.print(&report, || report.text());
+    global.output.print(&report, || report.text() + &files_left(bundle.catalog().files.len()));
     Ok(report.exit_code())
+}
+
+/// What a bundle has beside images and charts.
+fn files_left(files: usize) -> String {
+    let files = match files {
+        0 => return String::new(),
+        1 => "1 file (runtime, SaaS package or other) is".to_owned(),
+        more => format!("{more} files (runtimes, SaaS packages and others) are"),
+    };
+    format!("{files} not pushed: `serve` offers them at /files/, `apply` uploads them to a bkrepo\n")
 }

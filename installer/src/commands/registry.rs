@@ -27,7 +27,7 @@ enum Command {
 /// as JSON (`marathon`), the texts of configuration and unit files (`systemd`, `docker`, `serve`, `proxy`). Nothing is changed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer registry manifests bundle.ferry.tar.zst --site site.yaml > registry.yaml\n  ferry-installer registry manifests bundle.ferry.tar.zst | kubectl apply -f -"
+    after_help = "Examples:\n  ferry-installer registry manifests bundle.ferry.tar.zst --site site.yaml > registry.yaml\n\nSecrets are not printed: comments say how to make them, before the rest is applied."
 )]
 struct ManifestsArgs {
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         Ok((manifests(&desire, &context, secrets).await?, desire.by_hand))
     })?;
     if text.is_empty() {
-        return Err(Error::Usage {
+        return Err(Error::State {
             problem: "the site's registry has no manifests".into(),
             hint: "say in the site file who brings it up: `registry: {kubernetes: …}`".into(),
         });

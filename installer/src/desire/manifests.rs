@@ -82,7 +82,12 @@ fn how_to_make(object: &Object) -> String {
     for key in &object.data_random {
         let _ = write!(command, " --from-literal={key}=\"$(openssl rand -hex 32)\"");
     }
-    format!("---\n# Secret {namespace}/{name} is not printed. Make it, in bash:\n#   {command}\n")
+    let mut text =
+        format!("---\n# Secret {namespace}/{name} is not printed. Make it, in bash:\n#   {command}\n");
+    if !object.data_files.is_empty() {
+        text.push_str("# Files of Ferry's own are there after an `apply`. Without one, name a certificate and a key of yours.\n");
+    }
+    text
 }
 
 /// As one word of a shell, on one line.

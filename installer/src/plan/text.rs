@@ -1,9 +1,11 @@
 //! A plan as people read it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use ferry_display::printable;
-use ferry_model::plan::{Action, Desired, Plan, State, Step};
+use ferry_model::plan::{Action, Desired, Plan, Space, State, Step};
 use ferry_model::size::ByteSize;
 
 /// Images, and files, that are listed one by one.
@@ -50,8 +52,8 @@ pub fn plan_text(plan: &Plan) -> String {
     if !plan.steps.is_empty() {
         let _ = writeln!(text, "\n{}", sums(plan));
     }
-    for space in &plan.space {
-        let _ = writeln!(text, "needs up to {} in {}", ByteSize(space.bytes), space.folder.display());
+    if !plan.steps.is_empty() {
+        write_space(&mut text, &plan.space);
     }
     for waiting in &plan.waiting {
         let _ = writeln!(text, "not planned: {}", printable(&waiting.to_string()));
@@ -60,6 +62,30 @@ pub fn plan_text(plan: &Plan) -> String {
         let _ = writeln!(text, "by hand: {}", printable(sentence));
     }
     text
+}
+
+/// Room that is needed: of folders on one file system together, for they share it.
+fn write_space(text: &mut String, spaces: &[Space]) {
+    let mut mounts: BTreeMap<&Path, Vec<&Space>> = BTreeMap::new();
+    for space in spaces {
+        // What is not known to share one stands for itself.
+        mounts.entry(space.mount.as_deref().unwrap_or(&space.folder)).or_default().push(space);
+    }
+    let each = |space: &Space| format!("{} in {}", ByteSize(space.bytes), space.folder.display());
+    for (mount, spaces) in mounts {
+        let bytes = spaces.iter().map(|space| space.bytes).fold(0, u64::saturating_add);
+        let folders: Vec<String> = spaces.iter().map(|space| each(space)).collect();
+        let _ = match spaces[..] {
+            [only] if only.mount.is_none() => writeln!(text, "needs up to {}", each(only)),
+            _ => writeln!(
+                text,
+                "needs up to {} on {}: {}",
+                ByteSize(bytes),
+                mount.display(),
+                folders.join(", ")
+            ),
+        };
+    }
 }
 
 /// A line for each node. What is changed in the same way on many is shown once.
@@ -100,6 +126,9 @@ fn write_step(text: &mut String, step: &Step) {
     let bytes = if step.bytes > 1 << 20 { format!(" ({})", ByteSize(step.bytes)) } else { String::new() };
     let _ = writeln!(text, "{sign} {:>3} {}{bytes}", step.id, printable(&step.summary));
     let _ = writeln!(text, "      why: {}", printable(&step.resource.reason));
+    if let (Desired::NodeImage(_), State::Unknown { reason }) = (&step.resource.desired, &step.before) {
+        let _ = writeln!(text, "      now: {}", printable(reason));
+    }
     if step.action != Action::Check {
         let _ = writeln!(text, "      undo: {}", printable(&step.undo));
     }
