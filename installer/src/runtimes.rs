@@ -138,7 +138,8 @@ impl Missing {
     /// For people.
     pub fn text(&self) -> String {
         if self.files.is_empty() {
-            return format!("no request for a runtime ended in 404, of {} lines of log", self.lines);
+            let lines = if self.lines == 1 { "line" } else { "lines" };
+            return format!("no request for a runtime ended in 404, of {} {lines} of log", self.lines);
         }
         let mut text = format!("{:>8}  {:<23}  {:<20}  {}\n", "REQUESTS", "LAST", "RUNTIME", "PATH");
         for file in &self.files {

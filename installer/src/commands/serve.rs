@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ferry_bundle::cli::TrustArgs;
@@ -19,8 +19,8 @@ pub(super) struct Args {
     bundles: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
-    /// Where to listen.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", env = "FERRY_LISTEN")]
+    /// Where to listen: an address of this machine with a port, or a port for all of its addresses (`:5000`).
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", env = "FERRY_LISTEN", value_parser = address)]
     listen: SocketAddr,
     /// Serve HTTPS with this certificate (PEM, with its chain).
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -41,9 +41,17 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 16,
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     max_streams: usize,
-    /// Note each request.
+    /// Note each request, as web servers do: client, user, time, request, status, bytes.
     #[arg(long)]
     access_log: bool,
+}
+
+/// `10.0.0.5:5000`; `:5000` and `5000` mean all addresses.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse().ok();
+    let all = port.map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+    let error = "it is no address with a port, such as `0.0.0.0:5000`, `[::]:5000` or `:5000`";
+    all.or_else(|| text.parse().ok()).ok_or_else(|| error.to_owned())
 }
 
 impl Args {
@@ -85,5 +93,25 @@ async fn stopped() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminated => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn a_port_alone_is_of_all_addresses() {
+        for (text, expected) in [
+            ("10.0.0.5:5000", "10.0.0.5:5000"),
+            ("[::]:5000", "[::]:5000"),
+            (":5000", "0.0.0.0:5000"),
+            ("5000", "0.0.0.0:5000"),
+        ] {
+            assert_eq!(address(text).unwrap().to_string(), expected);
+        }
+        for wrong in ["", ":", "nowhere", "10.0.0.5", ":70000", "http://10.0.0.5:5000"] {
+            assert!(address(wrong).unwrap_err().contains("0.0.0.0:5000"), "{wrong}");
+        }
     }
 }

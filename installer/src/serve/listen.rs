@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use ferry_bundle::Bundle;
 use ferry_model::event::Events;
 use hyper::body::{Body as _, Incoming};
@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::error::ServeError;
 use super::library::Library;
-use super::login::Door;
+use super::login::{self, Door};
 use super::options::{AccessLog, ServeOptions, Tls};
 use super::router::{Shared, router};
 use super::tls;
@@ -78,8 +78,11 @@ impl Server {
         for bundle in &bundles {
             let (catalog, path) = (bundle.catalog(), bundle.path().display());
             if !catalog.is_complete() {
-                let missing = catalog.missing.len();
-                events.warn(format!("{path} is incomplete: {missing} of its entries are missing"));
+                let missing = match catalog.missing.len() {
+                    1 => "1 of its entries is".to_owned(),
+                    more => format!("{more} of its entries are"),
+                };
+                events.warn(format!("{path} is incomplete: {missing} missing"));
             }
         }
         let (library, conflicts) = Library::new(bundles);
@@ -157,8 +160,8 @@ impl Server {
             None => self.http(stream, peer, &mut stopping).await,
             Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => self.http(stream, peer, &mut stopping).await,
-                Ok(Err(error)) => self.log(|| format!("{} TLS: {error}", peer.ip())),
-                Err(_) => self.log(|| format!("{} TLS: no handshake in time", peer.ip())),
+                Ok(Err(error)) => self.log(peer, None, || format!("TLS: {error}")),
+                Err(_) => self.log(peer, None, || "TLS: no handshake in time".to_owned()),
             },
         }
     }
@@ -171,12 +174,13 @@ impl Server {
     ) {
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|request: Request<Incoming>| {
-            let asked = (self.options.access_log == AccessLog::On)
-                .then(|| (request.method().clone(), request.uri().clone()));
+            let asked = (self.options.access_log == AccessLog::On).then(|| {
+                (request.method().clone(), request.uri().clone(), request.version(), self.user(&request))
+            });
             let answer = router.call(request);
             async move {
                 let answer = answer.await;
-                if let (Some((method, uri)), Ok(response)) = (asked, &answer) {
+                if let (Some((method, uri, version, user)), Ok(response)) = (asked, &answer) {
                     let (status, size) = (response.status().as_u16(), response.body().size_hint().exact());
                     let size = response
                         .headers()
@@ -186,7 +190,9 @@ impl Server {
                             || size.map_or_else(|| "-".to_owned(), |size| size.to_string()),
                             str::to_owned,
                         );
-                    self.log(|| format!("{} {method} {uri} {status} {size}", peer.ip()));
+                    // Who was not let in is nobody.
+                    let user = user.filter(|_| response.status() != StatusCode::UNAUTHORIZED);
+                    self.log(peer, user, || format!("\"{method} {uri} {version:?}\" {status} {size}"));
                 }
                 answer
             }
@@ -202,14 +208,30 @@ impl Server {
             }
         };
         if let Err(error) = ended {
-            self.log(|| format!("{} connection ended: {error}", peer.ip()));
+            self.log(peer, None, || format!("connection ended: {error}"));
         }
     }
 
-    fn log(&self, line: impl FnOnce() -> String) {
+    /// As whom a request comes, where anybody is asked.
+    fn user(&self, request: &Request<Incoming>) -> Option<String> {
+        self.options.htpasswd.as_ref().and_then(|_| login::user(request.headers()))
+    }
+
+    /// Notes it as web servers do (the common log format), so that what reads their logs reads this one.
+    fn log(&self, peer: SocketAddr, user: Option<String>, what: impl FnOnce() -> String) {
         if self.options.access_log == AccessLog::On {
-            self.events.note(line());
+            let user = user.map_or_else(|| "-".to_owned(), |user| user.replace([' ', '"'], "_"));
+            self.events.note(format!("{} - {user} [{}] {}", peer.ip(), log_time(SystemTime::now()), what()));
         }
+    }
+}
+
+/// `21/Nov/2026:18:43:39 +0000`.
+fn log_time(now: SystemTime) -> String {
+    let text = httpdate::fmt_http_date(now);
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, day, month, year, time, _] => format!("{day}/{month}/{year}:{time} +0000"),
+        _ => text,
     }
 }
 

@@ -208,6 +208,11 @@ fn load(path: &Path, events: &Events) -> Result<(Stamp, Htpasswd), ServeError> {
     Ok((stamp, users))
 }
 
+/// As whom a request comes, whether that is so or not.
+pub(super) fn user(request: &HeaderMap) -> Option<String> {
+    Some(credentials(request)?.0)
+}
+
 /// The user and password of a request.
 fn credentials(request: &HeaderMap) -> Option<(String, String)> {
     let (scheme, encoded) = request.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;

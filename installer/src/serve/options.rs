@@ -60,6 +60,6 @@ pub enum Tls {
 pub enum AccessLog {
     /// No.
     Off,
-    /// Yes: method, path, status, bytes, client.
+    /// Yes: client, user, time, request, status, bytes.
     On,
 }

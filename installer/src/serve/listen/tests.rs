@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -55,7 +57,33 @@ async fn answers_logs_and_stops() {
     assert!(TcpStream::connect(running.address).await.is_err());
     let said = running.said.text();
     assert!(said.contains(&format!("serving 1 bundle at http://{}", running.address)), "{said}");
-    assert!(said.contains("127.0.0.1 GET /healthz 200 3"), "{said}");
+    assert!(
+        said.contains("127.0.0.1 - - [") && said.contains(r#" +0000] \"GET /healthz HTTP/1.1\" 200 3"#),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_log_names_who_was_let_in_and_nobody_else() {
+    let running = start(|options, folder| {
+        let path = folder.join("users");
+        std::fs::write(&path, crate::htpasswd::entry("adm in", "right").unwrap()).unwrap();
+        options.htpasswd = Some(path);
+    })
+    .await;
+    for (login, expected) in [("adm in:right", "127.0.0.1 - adm_in ["), ("adm in:wrong", "127.0.0.1 - - [")] {
+        let encoded = BASE64.encode(login);
+        let path = format!("/healthz HTTP/1.1\r\nauthorization: Basic {encoded}\r\nx: y");
+        ask(TcpStream::connect(running.address).await.unwrap(), &path).await;
+        let said = running.said.text();
+        assert!(said.contains(expected) && !said.contains("right") && !said.contains("wrong"), "{said}");
+    }
+}
+
+#[test]
+fn the_time_of_a_line_is_as_web_servers_write_it() {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(971_211_336);
+    assert_eq!(log_time(time), "10/Oct/2000:20:55:36 +0000");
 }
 
 #[tokio::test]
