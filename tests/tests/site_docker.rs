@@ -243,6 +243,7 @@ fn docker_runs_the_registry_out_of_the_bundle() -> Result<()> {
 
     takes_up_what_changes(&site)?;
     is_replaced_and_comes_back(&site, login)?;
+    takes_a_new_password(&site)?;
     site.describe(&format!("{login}  docker: {{}}\n"))?;
     site.rollback()?;
     let after = site.listing()?;
@@ -276,6 +277,22 @@ fn takes_up_what_changes(site: &Site) -> Result<()> {
 }
 
 /// Another storage takes another container; undoing that brings back the very one.
+/// The registry that stands knows the old password until the run gives it the new one, so that is not tried before.
+fn takes_a_new_password(site: &Site) -> Result<()> {
+    let rotated = "another-horse-battery";
+    site.machine.write("/srv/ferry/password", format!("{rotated}\n"))?;
+    let looked = site.installer(&["preflight", BUNDLE]).run()?;
+    looked.prints("not probed: the password changes in this run")?;
+    site.apply()?;
+    let login = |password| site.docker(&["login", "--username", "ferry", "--password", password, &site.host]);
+    login(rotated).succeed()?;
+    site.apply()?.prints("nothing to do")?;
+    site.machine.write("/srv/ferry/password", format!("{PASSWORD}\n"))?;
+    site.rollback()?;
+    site.pull_all()?;
+    site.apply()?.prints("nothing to do").map(drop)
+}
+
 fn is_replaced_and_comes_back(site: &Site, login: &str) -> Result<()> {
     let (before, id) = (site.listing()?, site.inspect("ferry-registry", "{{.Id}}")?);
     site.describe(&format!("{login}  docker: {{storage: /var/lib/elsewhere/images}}\n"))?;
