@@ -242,8 +242,8 @@ fn docker_runs_the_registry_out_of_the_bundle() -> Result<()> {
     site.apply()?.prints("nothing to do")?;
 
     takes_up_what_changes(&site)?;
-    is_replaced_and_comes_back(&site, login)?;
     takes_a_new_password(&site)?;
+    is_replaced_and_comes_back(&site, login)?;
     site.describe(&format!("{login}  docker: {{}}\n"))?;
     site.rollback()?;
     let after = site.listing()?;
@@ -276,7 +276,6 @@ fn takes_up_what_changes(site: &Site) -> Result<()> {
     site.pull_all()
 }
 
-/// Another storage takes another container; undoing that brings back the very one.
 /// The registry that stands knows the old password until the run gives it the new one, so that is not tried before.
 fn takes_a_new_password(site: &Site) -> Result<()> {
     let rotated = "another-horse-battery";
@@ -293,6 +292,7 @@ fn takes_a_new_password(site: &Site) -> Result<()> {
     site.apply()?.prints("nothing to do").map(drop)
 }
 
+/// Another storage takes another container; undoing that brings back the very one.
 fn is_replaced_and_comes_back(site: &Site, login: &str) -> Result<()> {
     let (before, id) = (site.listing()?, site.inspect("ferry-registry", "{{.Id}}")?);
     site.describe(&format!("{login}  docker: {{storage: /var/lib/elsewhere/images}}\n"))?;
