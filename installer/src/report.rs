@@ -204,6 +204,25 @@ fn by_hand(plan: &Plan, progress: &Progress, changes: &[Change]) -> Vec<String> 
     plan.by_hand.clone()
 }
 
+/// What images that were taken back leave in their registry. One that the run itself brought up has gone with its storage.
+fn layers_left(plan: &Plan, progress: &Progress) -> Option<String> {
+    let registry = plan.steps.iter().find_map(|step| match &step.resource.desired {
+        Desired::Image(image) => {
+            let begun = progress.steps.get(&step.id)?;
+            let was_there = begun.before.as_ref()?.state.meets(&image.wanted());
+            (begun.state == StepState::Undone && !was_there).then_some(&image.registry)
+        }
+        _ => None,
+    })?;
+    let is_own = plan.steps.iter().any(|step| step.resource.id().is_endpoint());
+    (!is_own).then(|| {
+        format!(
+            "{registry} still holds the layers of the images that were taken back: only its own garbage collection frees \
+             their room"
+        )
+    })
+}
+
 /// The end of a run for people: what was done, and everything that failed with what to do next.
 pub fn text(report: &Report, run: &RunFolder) -> String {
     use std::fmt::Write as _;
@@ -226,7 +245,8 @@ pub fn text(report: &Report, run: &RunFolder) -> String {
             let _ = write!(text, ", {number} {words}");
         }
     }
-    let _ = writeln!(text, ", {} were right already", report.unchanged);
+    let were = if report.unchanged == 1 { "was" } else { "were" };
+    let _ = writeln!(text, ", {} {were} right already", report.unchanged);
     for change in
         report.changes.iter().filter(|change| matches!(change.outcome, Outcome::Failed | Outcome::Left))
     {
