@@ -5,9 +5,9 @@ use std::ops::Range;
 use ferry_model::ImageReference;
 use serde::Serialize;
 
+use crate::Place;
 use crate::mapped::Mapped;
 use crate::report::Report;
-use crate::Place;
 
 /// A registry that a text names by itself, with a path behind it perhaps: `hub.bktencent.com/dev`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
