@@ -153,7 +153,7 @@ impl Checker {
         let read = text.as_deref().map(|text| rendered::read(source, chart, text));
         let (mut named, mut malformed) = read.unwrap_or_default();
         self.prove(source, chart, failure.as_deref(), &written.lacking);
-        for mention in named.iter_mut().filter(|mention| mention.place.line.is_none()) {
+        for mention in &mut named {
             mention.place.note = written.mentions.iter().find_map(|other| written_at(mention, other));
         }
         // What rendering shows needs no second witness.
@@ -257,10 +257,11 @@ impl Checker {
     }
 }
 
-/// Where a name is written that a template only puts in.
+/// Where the values say a name that a template puts in.
 fn written_at(rendered: &Mention, written: &Mention) -> Option<String> {
+    let file = written.place.file.as_ref().filter(|file| file.ends_with("values.yaml"))?;
     let line = written.place.line.filter(|_| written.image == rendered.image)?;
-    Some(format!("written in {}:{line}", written.place.file.as_ref()?))
+    Some(format!("written in {file}:{line}"))
 }
 
 /// What a text names only in part, or not at all, as places to look at.

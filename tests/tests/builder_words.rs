@@ -5,6 +5,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use ferry_tests::corpus::{Corpus, gzip, tar};
+use ferry_tests::parts;
 use ferry_tests::process::Outcome;
 use ferry_tests::registry::{Auth, Registry, Setup};
 use ferry_tests::workspace::{Sample, Workspace, image_entries, plain_http};
@@ -63,6 +64,22 @@ fn what_is_nearly_carried_is_told() -> Result<()> {
     told.prints("MISSING   docker.io/team/ap:1.0  (docker.io/team/app:1.0 is carried)")?;
     // Where no place has an object, nothing is left free for one.
     told.prints("list.txt:1  line\n")?;
+    Ok(())
+}
+
+#[test]
+fn where_the_values_say_a_rendered_name_is_told() -> Result<()> {
+    if !parts::ready(&["helm3"]) {
+        return Ok(());
+    }
+    let workspace = Workspace::new()?;
+    workspace.spec("images: []\n")?;
+    chart(&workspace, "shop")?;
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: a\n    image: \"{{ .Values.web.image.repository }}:{{ .Values.web.image.tag }}\"\n";
+    workspace.write("shop/templates/pod.yaml", pod)?;
+    let builder = workspace.builder().env("PATH", parts::helm_folder(3));
+    let told = builder.args(["check", "spec.yaml", "shop"]).fail_with(1)?;
+    told.prints("shop/templates/pod.yaml:7  Pod a  image, rendered, written in values.yaml:1")?;
     Ok(())
 }
 
