@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::journal::{Progress, RunFolder, StepProgress, StepState, Undo};
+use crate::resources::Manage as _;
 
 const BASIS: &str = "basis.json";
 
@@ -199,7 +200,8 @@ fn held_back(resource: &Resource, root: Option<&Resource>) -> String {
 fn by_hand(plan: &Plan, progress: &Progress, changes: &[Change]) -> Vec<String> {
     if progress.undo != Undo::No {
         let left = changes.iter().filter(|change| change.outcome == Outcome::Left);
-        return left.filter_map(|change| Some(change.failure.as_ref()?.message.clone())).collect();
+        let left = left.filter_map(|change| Some(change.failure.as_ref()?.message.clone()));
+        return left.chain(layers_left(plan, progress)).collect();
     }
     plan.by_hand.clone()
 }
