@@ -105,7 +105,8 @@ impl Watch for Images<'_> {
             let notes = self.notes.borrow();
             items.iter().filter_map(|&index| Some((index, notes.before.get(&index)?.clone()))).collect()
         };
-        let images: Vec<&Image> = fresh.iter().map(|&(index, _)| self.steps[index].1).collect();
+        let images: Vec<(&Image, &State)> =
+            fresh.iter().map(|(index, before)| (self.steps[*index].1, before)).collect();
         let beside = keep_beside(self.worker.context, &self.worker.kept, &self.known, &images).await;
         let mut refused = BTreeMap::new();
         let mut started = Vec::new();

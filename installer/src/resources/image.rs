@@ -2,8 +2,11 @@
 //! is sent once, and taken back all together, so that each repository is asked once.
 
 mod beside;
+mod keep;
 mod known;
 mod push;
+mod put_back;
+mod tags;
 mod undo;
 
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ use ferry_model::journal::Before;
 use ferry_model::plan::{Action, Image, State};
 use ferry_model::report::Failed;
 
-pub(crate) use beside::keep_beside;
+pub(crate) use keep::keep_beside;
 pub(crate) use known::Known;
 pub(crate) use push::push_images;
 pub(crate) use undo::{ToUndo, undo_images};
@@ -58,8 +61,11 @@ impl Manage for Image {
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
-        let known = Known::of(context);
-        keep_beside(context, kept, &known, &[self]).await.pop().unwrap_or_else(|| Ok(BTreeMap::new()))
+        let (known, before) = (Known::of(context), self.observe(context).await);
+        keep_beside(context, kept, &known, &[(self, &before)])
+            .await
+            .pop()
+            .unwrap_or_else(|| Ok(BTreeMap::new()))
     }
 
     /// For a single image; several go through [`push_images`].

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use ferry_model::Digest;
 use ferry_model::journal::{Before, JournalEvent};
 use ferry_model::plan::{Desired, State, Step};
 use ferry_model::report::Failed;
@@ -127,7 +128,9 @@ pub(super) fn changed_since(
 /// Where what stood there before is kept.
 pub(super) fn where_kept(before: &Before, kept: &Kept) -> String {
     let mut told = String::new();
-    for (name, file) in &before.kept {
+    // Of what was not there, nothing is to be seen.
+    let nothing = Digest::of(b"").hex();
+    for (name, file) in before.kept.iter().filter(|(_, file)| **file != nothing) {
         let _ = write!(told, "; what was there before ({name}) is kept in {}", kept.path(file).display());
     }
     told

@@ -1,104 +1,24 @@
-//! What a push changes beside the names that it was asked for: lists of referrers, where the registry has no API for them, and
-//! indexes that people pin by digest. What stood there before is kept, and comes back when the images are taken back.
+//! Taking back what a push changed beside the names that it was asked for: lists of referrers, where the registry has no API for
+//! them, and indexes that people pin by digest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use ferry_model::Digest;
-use ferry_model::plan::Image;
 use ferry_model::report::Failed;
+use ferry_transfer::Repository;
 use ferry_transfer::manifest::media_type;
-use ferry_transfer::{Error, Repository, referrers_tag};
-use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 
-use super::undo::Tags;
-use super::{Kept, Known, Undone};
-use crate::context::{Context, Manner};
-use crate::push::Item;
-
-/// What stood under each reference that a push of an image may change: the file with its manifest, an empty one for nothing.
-pub(crate) type Beside = BTreeMap<String, String>;
-
-/// Keeps what stands beside each of `images` now, in their order.
-pub(crate) async fn keep_beside(
-    context: &Context,
-    kept: &Kept,
-    known: &Known,
-    images: &[&Image],
-) -> Vec<Result<Beside, Failed>> {
-    let items: Vec<Vec<String>> = images
-        .iter()
-        .map(|image| known.named(image).map(|item| references(&item)).unwrap_or_default())
-        .collect();
-    let places: BTreeSet<(String, &str, &str)> = images
-        .iter()
-        .zip(&items)
-        .flat_map(|(image, references)| {
-            references
-                .iter()
-                .map(|reference| (image.registry.to_string(), image.repository.as_str(), reference.as_str()))
-        })
-        .collect();
-    let seen: BTreeMap<_, Result<Option<String>, Failed>> = stream::iter(places)
-        .map(async |place| (place.clone(), keep(context, kept, &place.0, place.1, place.2).await))
-        .buffer_unordered(context.transfers())
-        .collect()
-        .await;
-    let beside = |(image, references): (&&Image, &Vec<String>)| {
-        let mut beside = Beside::new();
-        for reference in references {
-            let place = (image.registry.to_string(), image.repository.as_str(), reference.as_str());
-            if let Some(file) = seen[&place].clone()? {
-                beside.insert(reference.clone(), file);
-            }
-        }
-        Ok(beside)
-    };
-    images.iter().zip(&items).map(beside).collect()
-}
-
-/// What pushing an item may change beside its own name: tags, and digests that may not have been there.
-fn references(item: &Item) -> Vec<String> {
-    let list = item.subject.as_ref().map(referrers_tag);
-    list.into_iter().chain(item.source_index.map(|index| index.to_string())).collect()
-}
-
-/// Keeps what a reference names. `None` where a push cannot change it: what a digest names stays what it is.
-async fn keep(
-    context: &Context,
-    kept: &Kept,
-    registry: &str,
-    repository: &str,
-    reference: &str,
-) -> Result<Option<String>, Failed> {
-    let repository = context.client(Manner::Patient).await?.repository(registry, repository).for_push();
-    let bytes = if reference.parse::<Digest>().is_ok() {
-        match repository.head(reference).await.map_err(|error| Failed::new(&error))? {
-            Some(_) => return Ok(None),
-            None => Bytes::new(),
-        }
-    } else {
-        current(&repository, reference).await?.map(|(_, bytes)| bytes).unwrap_or_default()
-    };
-    kept.save(&bytes).map(Some)
-}
-
-async fn current(repository: &Repository, reference: &str) -> Result<Option<(Digest, Bytes)>, Failed> {
-    match repository.manifest(reference).await {
-        Ok(raw) => Ok(Some((raw.digest, raw.bytes))),
-        Err(Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(Failed::new(&error)),
-    }
-}
+use super::Undone;
+use super::keep::{Note, current};
+use super::tags::Tags;
 
 /// A reference beside images that are taken back.
 #[derive(Debug)]
 pub(super) struct Reference<'a> {
     pub(super) repository: &'a Repository,
     pub(super) tags: &'a Tags,
-    /// The tag of a list, or the digest of an index.
-    pub(super) name: &'a str,
+    pub(super) note: Note,
     /// What it named before; empty for nothing.
     pub(super) before: Vec<u8>,
     /// The images because of which it was changed.
@@ -108,14 +28,18 @@ pub(super) struct Reference<'a> {
 impl Reference<'_> {
     /// Brings back what it named before. What others have put on a list since stays on it.
     pub(super) async fn undo(&self) -> Result<Undone, Failed> {
-        match self.name.parse::<Digest>() {
-            Ok(index) => self.tags.delete(self.repository, &index, &format!("the index {index}")).await,
-            Err(_) => self.undo_list().await,
+        match &self.note {
+            Note::Index(index) => {
+                self.tags.delete(self.repository, index, &format!("the index {index}")).await
+            }
+            Note::List(tag) => self.undo_list(tag).await,
+            // These are no matter of their own: they go with the image.
+            Note::Absent(_) | Note::Had(_) => Ok(Undone::Restored),
         }
     }
 
-    async fn undo_list(&self) -> Result<Undone, Failed> {
-        let Some((digest, list)) = current(self.repository, self.name).await? else {
+    async fn undo_list(&self, tag: &str) -> Result<Undone, Failed> {
+        let Some((digest, list)) = current(self.repository, tag).await? else {
             return Ok(Undone::Restored);
         };
         match without(&list, &self.before, &self.images)? {
@@ -123,11 +47,11 @@ impl Reference<'_> {
             List::Gone => {}
             List::These(bytes) => {
                 let kind = media_type(&bytes, None).map_err(|error| Failed::new(&error))?;
-                let put = self.repository.put_manifest(self.name, &kind, bytes.into()).await;
+                let put = self.repository.put_manifest(tag, &kind, bytes.into()).await;
                 put.map_err(|error| Failed::new(&error))?;
             }
         }
-        self.tags.delete(self.repository, &digest, &format!("the list {}@{digest}", self.name)).await
+        self.tags.delete(self.repository, &digest, &format!("the list {tag}@{digest}")).await
     }
 }
 

@@ -1,18 +1,19 @@
 //! Taking images back, many at once: tags that named something else first, then what was changed beside them, then what was
-//! not there before.
+//! not there before, and at last what was below that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ferry_model::Digest;
-use ferry_model::failure::Failure as _;
 use ferry_model::journal::Before;
 use ferry_model::plan::Image;
 use ferry_model::report::Failed;
-use ferry_transfer::{Error, Repository};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::OnceCell;
+use ferry_transfer::Repository;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::beside::Reference;
+use super::keep::Note;
+use super::put_back::Moved;
+use super::tags::Tags;
 use super::{Kept, Manage as _, Mine, Undone};
 use crate::context::{Context, Manner};
 
@@ -42,7 +43,7 @@ pub(crate) async fn undo_images(
         });
     }
     let mut outcomes: Vec<Outcome> = images.iter().map(|_| Ok(Undone::Restored)).collect();
-    for stage in [Stage::PutBack, Stage::Beside, Stage::Delete] {
+    for stage in [Stage::PutBack, Stage::Beside, Stage::Delete, Stage::Below] {
         for (index, outcome) in stage.take(context, kept, images, &places).await {
             worsen(&mut outcomes[index], outcome);
         }
@@ -68,6 +69,8 @@ enum Stage {
     PutBack,
     Beside,
     Delete,
+    /// An index goes before what is below it: registries keep what is still named.
+    Below,
 }
 
 impl Stage {
@@ -84,19 +87,10 @@ impl Stage {
         }
         stream::iter(images.iter().enumerate())
             .map(async |(index, &(image, before))| {
-                let place = &places[&place_of(image)];
-                let had = before.state.property("digest");
-                let outcome = match (self, had) {
-                    _ if before.state.meets(&image.wanted()) => Ok(Undone::Restored),
-                    (Self::PutBack, Some(had)) => put_back(image, &place.repository, had).await,
-                    (Self::Delete, None) if before.state.property("untagged").is_some() => {
-                        let reason = "its manifest was there before, under no tag";
-                        Ok(Undone::Left(format!("{} stays: {reason}", image.name())))
-                    }
-                    (Self::Delete, None) => {
-                        place.tags.delete(&place.repository, &image.digest, &image.name()).await
-                    }
-                    _ => Ok(Undone::Restored),
+                let outcome = if before.state.meets(&image.wanted()) {
+                    Ok(Undone::Restored)
+                } else {
+                    self.undo(kept, image, before, &places[&place_of(image)]).await
                 };
                 (index, outcome)
             })
@@ -104,20 +98,36 @@ impl Stage {
             .collect()
             .await
     }
-}
 
-async fn put_back(image: &Image, repository: &Repository, had: &str) -> Outcome {
-    match repository.manifest(had).await {
-        Ok(raw) => {
-            let tag = image.tag.as_deref().unwrap_or(had);
-            let put = repository.put_manifest(tag, &raw.media_type, raw.bytes).await;
-            put.map(|_| Undone::Restored).map_err(|error| Failed::new(&error))
+    async fn undo(self, kept: &Kept, image: &Image, before: &Before, place: &Place) -> Outcome {
+        let Place { repository, tags } = place;
+        let brought = || {
+            let notes = before.kept.keys().map(|name| Note::read(name));
+            notes.filter_map(|note| if let Note::Absent(digest) = note { Some(digest) } else { None })
+        };
+        match (self, before.state.property("digest")) {
+            (Self::PutBack, Some(had)) => Moved { image, repository, before, kept }.put_back(had).await,
+            (Self::Delete, Some(_)) if brought().any(|digest| digest == image.digest) => {
+                let name = format!("{}@{}", image.repository, image.digest);
+                tags.delete(repository, &image.digest, &name).await
+            }
+            (Self::Delete, None) if before.state.property("untagged").is_some() => {
+                let reason = "its manifest was there before, under no tag";
+                Ok(Undone::Left(format!("{} stays: {reason}", image.name())))
+            }
+            (Self::Delete, None) => tags.delete(repository, &image.digest, &image.name()).await,
+            (Self::Below, _) => {
+                let mut left = Vec::new();
+                for digest in brought().filter(|digest| *digest != image.digest) {
+                    let name = format!("{}@{digest}, a part of {},", image.repository, image.name());
+                    if let Undone::Left(reason) = tags.delete(repository, &digest, &name).await? {
+                        left.push(reason);
+                    }
+                }
+                Ok(if left.is_empty() { Undone::Restored } else { Undone::Left(left.join("; ")) })
+            }
+            _ => Ok(Undone::Restored),
         }
-        Err(Error::NotFound { .. }) => {
-            let reason = format!("{} named {had} before, and the registry no longer has that", image.name());
-            Ok(Undone::Left(reason))
-        }
-        Err(error) => Err(Failed::new(&error)),
     }
 }
 
@@ -130,17 +140,20 @@ async fn undo_beside(
 ) -> Vec<(usize, Outcome)> {
     let mut references: BTreeMap<_, (&str, Vec<usize>)> = BTreeMap::new();
     for (index, (image, before)) in images.iter().enumerate() {
-        for (reference, file) in &before.kept {
-            let known = references.entry((place_of(image), reference.as_str()));
-            known.or_insert((file.as_str(), Vec::new())).1.push(index);
+        for (name, file) in &before.kept {
+            let note = Note::read(name);
+            if let Note::List(_) | Note::Index(_) = note {
+                let known = references.entry((place_of(image), note));
+                known.or_insert((file.as_str(), Vec::new())).1.push(index);
+            }
         }
     }
     let undone: Vec<_> = stream::iter(references)
-        .map(async |((place, name), (file, members))| {
+        .map(async |((place, note), (file, members))| {
             let Place { repository, tags } = &places[&place];
             let images: BTreeSet<Digest> = members.iter().map(|&index| images[index].0.digest).collect();
             let outcome = match kept.read(file) {
-                Ok(before) => Reference { repository, tags, name, before, images }.undo().await,
+                Ok(before) => Reference { repository, tags, note, before, images }.undo().await,
                 Err(failed) => Err(failed),
             };
             (members, outcome)
@@ -164,62 +177,4 @@ fn worsen(outcome: &mut Outcome, other: Outcome) {
     if badness(&other) > badness(outcome) {
         *outcome = other;
     }
-}
-
-/// The tags of a repository that the run did not make, asked for once, when something is to be deleted there.
-#[derive(Debug)]
-pub(super) struct Tags {
-    /// Tags that the run made, which may go with what they name.
-    own: BTreeSet<String>,
-    jobs: usize,
-    others: OnceCell<BTreeMap<Digest, String>>,
-}
-
-impl Tags {
-    fn new(mine: &Mine, repository: &str, jobs: usize) -> Self {
-        let front = format!("{repository}:");
-        let own = mine.images.range(front.clone()..).map_while(|(name, _)| name.strip_prefix(&front));
-        Self { own: own.map(str::to_owned).collect(), jobs, others: OnceCell::new() }
-    }
-
-    /// Deletes a manifest, unless another's tag would go with it.
-    pub(super) async fn delete(&self, repository: &Repository, digest: &Digest, name: &str) -> Outcome {
-        let others = self.others.get_or_try_init(|| self.ask(repository)).await?;
-        if let Some(other) = others.get(digest) {
-            return Ok(Undone::Left(format!(
-                "{name} stays in the registry: its manifest is also tagged {other}, which would go with it"
-            )));
-        }
-        match repository.delete_manifest(digest).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(Undone::Restored),
-            Err(error) if error.class().is_retryable() => Err(Failed::new(&error)),
-            Err(error) => Ok(Undone::Left(format!(
-                "{name} stays in the registry, which does not let it be deleted: {}",
-                Failed::new(&error)
-            ))),
-        }
-    }
-
-    async fn ask(&self, repository: &Repository) -> Result<BTreeMap<Digest, String>, Failed> {
-        let tags = match repository.tags().await {
-            Ok(tags) => tags,
-            Err(Error::NotFound { .. }) => Vec::new(),
-            Err(error) => return Err(Failed::new(&error)),
-        };
-        let others = tags.into_iter().filter(|tag| !self.own.contains(tag) && !is_list(tag));
-        stream::iter(others)
-            .map(async |tag| {
-                let found = repository.head(&tag).await.map_err(|error| Failed::new(&error))?;
-                Ok(found.map(|found| (found.digest, tag)))
-            })
-            .buffer_unordered(self.jobs)
-            .try_filter_map(async |found| Ok(found))
-            .try_collect()
-            .await
-    }
-}
-
-/// Whether it is the tag of a list of referrers: that names nothing but the list.
-fn is_list(tag: &str) -> bool {
-    tag.strip_prefix("sha256-").is_some_and(|hex| format!("sha256:{hex}").parse::<Digest>().is_ok())
 }
