@@ -1,7 +1,7 @@
 //! Undoing a run: its steps in reverse, only those that are its own, each noted before and after.
 //!
-//! What cannot be undone stays, and with it what it needs ([`ties`]). That ends the undo all the same, and can be tried again. Only
-//! where something is half undone does the run stay half taken back: until that is undone, or somebody gives it up ([`leave`]).
+//! What cannot be undone stays, and with it what it needs (`ties`). That ends the undo all the same, and can be tried again. Only
+//! where something is half undone does the run stay half taken back: until that is undone, or somebody gives it up (`leave`).
 
 mod ended;
 mod leave;
