@@ -14,13 +14,13 @@ use crate::session::{leave_site, rollback_site};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  ferry-installer rollback --site site.yaml\n  ferry-installer rollback 0002 --site site.yaml\n  \
-                  ferry-installer rollback 0002 --leave --site site.yaml   # what was not taken back stays; `apply` works again"
+                  ferry-installer rollback 0002 --leave --site site.yaml   # give up the rest"
 )]
 pub(super) struct Args {
     /// The run, by its number; default: the last one that stands.
     run: Option<String>,
-    /// Of a run that is half taken back, leave as it is what is not: nothing at the site is asked or changed, the run ends there, and
-    /// `apply` is no longer refused because of it. Report and `status` say what was left.
+    /// Give up a run that is half taken back: the rest of it stays as it is, and `apply` is no longer refused because of it. Nothing
+    /// at the site is asked or changed; report and `status` say what was left.
     #[arg(long)]
     leave: bool,
     #[command(flatten)]
