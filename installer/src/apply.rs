@@ -84,7 +84,9 @@ impl<'a> Ledger<'a> {
         // Steps stand behind what they need, so one pass finds all.
         let (bad, waves) = (&mut self.bad, &mut self.waves);
         let root = |step: &Step, bad: &BTreeMap<StepId, StepId>, waves: &Waves| {
-            step.after.iter().find_map(|need| bad.get(need).copied()).or_else(|| waves.holds_back(step))
+            let lacking = step.lacks_all(|need| bad.contains_key(&need));
+            let needs = step.after.iter().chain(step.one_of.iter().filter(|_| lacking));
+            needs.filter_map(|need| bad.get(need).copied()).next().or_else(|| waves.holds_back(step))
         };
         self.waiting.retain(|step| match root(step, bad, waves) {
             Some(root) => {
@@ -101,11 +103,14 @@ impl<'a> Ledger<'a> {
     /// Takes out the steps that can be taken now: all images, and up to `limit` others.
     fn ready(&mut self, limit: usize) -> (Vec<&'a Step>, Vec<&'a Step>) {
         let (mut images, mut others) = (Vec::new(), Vec::new());
-        let (good, waves) = (&self.good, &self.waves);
+        let (good, bad, waves) = (&self.good, &self.bad, &self.waves);
         self.waiting.retain(|&step| {
             let is_image = matches!(step.resource.desired, Desired::Image(_));
             let fits = is_image || others.len() < limit;
-            if !fits || !waves.has_come(step) || !step.after.iter().all(|need| good.contains(need)) {
+            let is_tried = |need: &StepId| good.contains(need) || bad.contains_key(need);
+            let has_needs =
+                step.after.iter().all(|need| good.contains(need)) && step.one_of.iter().all(is_tried);
+            if !fits || !waves.has_come(step) || !has_needs {
                 return true;
             }
             if is_image {

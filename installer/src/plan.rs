@@ -37,8 +37,10 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
         let id = resource.id();
         let before =
             observed.get(&id).cloned().unwrap_or(State::Unknown { reason: "it was not looked at".into() });
-        let after: Vec<StepId> =
-            resource.needs.iter().filter_map(|need| step_of.get(need).copied()).collect();
+        let steps_of = |ids: &[ResourceId]| -> Vec<StepId> {
+            ids.iter().filter_map(|need| step_of.get(need).copied()).collect()
+        };
+        let (after, one_of) = (steps_of(&resource.needs), steps_of(&resource.one_of));
         let is_stepped = |id: &ResourceId| step_of.contains_key(id);
         let around = Around {
             waits: !after.is_empty(),
@@ -61,7 +63,7 @@ pub fn plan(identity: Identity, desire: &Desire, observed: &Observed) -> Result<
                 if !is_left(resource, &before) {
                     step_of.insert(id, number);
                 }
-                let step = step(number, action, resource, &before, after);
+                let step = Step { after, one_of, ..step(number, action, resource, &before) };
                 emptied |= may_empty(&step);
                 steps.push(step);
             }
@@ -128,6 +130,7 @@ fn decide(resource: &Resource, before: &State, around: Around) -> Decision {
     }
     let is_image = matches!(resource.desired, Desired::Image(_));
     let is_node = matches!(resource.desired, Desired::NodeSetup(_));
+    let is_image_of_node = matches!(resource.desired, Desired::NodeImage(_));
     match before {
         _ if is_right && is_image && around.hidden && around.emptied => Decision::Do(Action::Check),
         _ if is_right && around.follows => Decision::Do(Action::Restart),
@@ -137,11 +140,12 @@ fn decide(resource: &Resource, before: &State, around: Around) -> Decision {
         State::Unknown { .. } if around.hidden => Decision::Do(Action::Create),
         // One of many: what cannot be looked at now fails by itself, and holds up as many others as the site file says.
         State::Unknown { .. } if is_node => Decision::Do(Action::Update),
+        State::Unknown { .. } if is_image_of_node => Decision::Do(Action::Create),
         State::Unknown { reason } => Decision::Cannot(reason.clone()),
     }
 }
 
-fn step(id: StepId, action: Action, resource: &Resource, before: &State, after: Vec<StepId>) -> Step {
+fn step(id: StepId, action: Action, resource: &Resource, before: &State) -> Step {
     let desired = &resource.desired;
     let refusal = desired.refusal(before);
     let moves = refusal.is_none() && matches!(action, Action::Create | Action::Update);
@@ -163,7 +167,8 @@ fn step(id: StepId, action: Action, resource: &Resource, before: &State, after: 
         diff,
         before: without_text(before),
         resource: resource.clone(),
-        after,
+        after: Vec::new(),
+        one_of: Vec::new(),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::journal::{Progress, RunFolder, StepState, Undo};
 use crate::lock::SiteLock;
 use crate::observe::{Observed, observe};
 use crate::plan::{PlanError, plan};
+use crate::preflight::note_mounts;
 use crate::report::{self, Basis};
 use crate::rights;
 use crate::rollback::{leave, registry_file, rollback};
@@ -41,7 +42,9 @@ pub enum Applied {
 
 /// Looks at the site and decides what to do.
 pub async fn make_plan(context: &Context, facts: &Facts) -> Result<Plan, Error> {
-    let (identity, desire) = (identity(context)?, desire(context.bundle()?.catalog(), &context.site, facts)?);
+    let identity = identity(context)?;
+    let mut desire = desire(context.bundle()?.catalog(), &context.site, facts)?;
+    note_mounts(&mut desire.space).await;
     let observed = observe(context, &desire.resources).await;
     Ok(plan(identity, &desire, &observed)?)
 }
@@ -80,7 +83,8 @@ async fn look_and_apply(
 ) -> Result<Applied, Error> {
     let state = context.site.state_folder();
     let _lock = SiteLock::take(&state)?;
-    let desire = desire(context.bundle()?.catalog(), &context.site, facts)?;
+    let mut desire = desire(context.bundle()?.catalog(), &context.site, facts)?;
+    note_mounts(&mut desire.space).await;
     if let Some((run, observed)) = unfinished(context, &desire, reviewed.as_ref()).await? {
         context.events.note(format!("going on with run {}", run.name()));
         go_on(context, &run, &observed).await?;

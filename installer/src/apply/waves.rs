@@ -111,6 +111,7 @@ mod tests {
                 bytes: 0,
                 undo: String::new(),
                 after: Vec::new(),
+                one_of: Vec::new(),
             }
         };
         crate::plan::testing::of(waves.iter().enumerate().map(step).collect())

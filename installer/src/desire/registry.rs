@@ -8,6 +8,7 @@ mod kubernetes;
 mod marathon;
 mod product;
 mod proxy;
+mod room;
 mod serve;
 mod systemd;
 #[cfg(test)]

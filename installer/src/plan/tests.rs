@@ -5,6 +5,8 @@ mod blueking;
 mod manifests;
 mod node_pods;
 mod nodes;
+mod preload;
+mod room;
 
 use std::collections::BTreeMap;
 use std::fs;

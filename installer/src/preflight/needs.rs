@@ -14,12 +14,12 @@ const OWN_FILES: u64 = 64 << 20;
 /// The room that `registry` will take on this machine, less what its storage holds already. Relative paths begin at
 /// `folder`, which is the site file's.
 pub fn needs(catalog: &Catalog, registry: &Registry, folder: &Path) -> Vec<Space> {
-    let own = || Space { folder: folder.join(&registry.folder), bytes: OWN_FILES };
+    let own = || Space::new(folder.join(&registry.folder), OWN_FILES);
     match &registry.mode {
         Mode::Docker(docker) => vec![own(), registry_space(catalog, &folder.join(&docker.storage))],
         Mode::Systemd(systemd) => vec![own(), registry_space(catalog, &folder.join(&systemd.storage))],
         // What it will cache nobody knows; it needs a place for it.
-        Mode::Proxy(proxy) => vec![own(), Space { folder: folder.join(&proxy.storage), bytes: 0 }],
+        Mode::Proxy(proxy) => vec![own(), Space::new(folder.join(&proxy.storage), 0)],
         Mode::Serve(_) => vec![own()],
         Mode::Existing(_) | Mode::Kubernetes(_) | Mode::Marathon(_) => Vec::new(),
     }
@@ -33,7 +33,7 @@ pub fn registry_space(catalog: &Catalog, storage: &Path) -> Space {
         let hex = blob.digest.hex();
         !storage.join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2])).exists()
     });
-    Space { folder: storage.to_owned(), bytes: missing.map(|blob| blob.size).sum() }
+    Space::new(storage, missing.map(|blob| blob.size).sum())
 }
 
 /// Every manifest that goes into a registry, with its repository in the bundle.
@@ -152,7 +152,7 @@ pub(super) mod tests {
         assert_eq!(at("serve: {}")[0].folder, Path::new("/etc/ferry/registry"));
         let systemd = "systemd: {storage: kept}";
         let kept = folder.path().join("kept");
-        assert_eq!(at(systemd)[1], Space { folder: kept.clone(), bytes: 20_000_004_200 });
+        assert_eq!(at(systemd)[1], Space::new(&kept, 20_000_004_200));
         let hex = digest("huge").hex();
         let there = kept.join(format!("docker/registry/v2/blobs/sha256/{}/{hex}", &hex[..2]));
         std::fs::create_dir_all(&there).unwrap();

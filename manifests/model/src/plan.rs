@@ -68,18 +68,29 @@ pub struct Resource {
     /// Resources whose change this one must take up: a service restarts when its configuration changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follows: Vec<ResourceId>,
+    /// Resources of which one must be as it shall be before this one is touched. All have been tried by then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<ResourceId>,
 }
 
 impl Resource {
     /// A resource that needs nothing.
     pub fn new(desired: Desired, reason: impl Into<String>) -> Self {
-        Self { desired, reason: reason.into(), needs: Vec::new(), follows: Vec::new() }
+        let (needs, follows, one_of) = (Vec::new(), Vec::new(), Vec::new());
+        Self { desired, reason: reason.into(), needs, follows, one_of }
     }
 
     /// Adds what must come before.
     #[must_use]
     pub fn after(mut self, needs: impl IntoIterator<Item = ResourceId>) -> Self {
         self.needs.extend(needs);
+        self
+    }
+
+    /// Adds what is tried before, and of which one is enough.
+    #[must_use]
+    pub fn after_one_of(mut self, one_of: impl IntoIterator<Item = ResourceId>) -> Self {
+        self.one_of.extend(one_of);
         self
     }
 
@@ -238,6 +249,17 @@ pub struct Step {
     /// Steps of this plan that must be done before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<StepId>,
+    /// Steps of this plan that must have been tried before. One must be done, unless one of [`Resource::one_of`] needs no step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<StepId>,
+}
+
+impl Step {
+    /// Whether it cannot be taken although all of [`Step::one_of`] have been tried, if these are those that failed.
+    pub fn lacks_all(&self, failed: impl Fn(StepId) -> bool) -> bool {
+        let is_met = self.resource.one_of.len() > self.one_of.len();
+        !is_met && !self.one_of.is_empty() && self.one_of.iter().all(|step| failed(*step))
+    }
 }
 
 /// Which bundle and site a plan is for.
@@ -264,6 +286,16 @@ pub struct Space {
     pub folder: PathBuf,
     /// Bytes that come to lie there.
     pub bytes: u64,
+    /// Where the file system is mounted that the folder lies on, or would: room that its folders share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<PathBuf>,
+}
+
+impl Space {
+    /// Room in a folder, on whichever file system.
+    pub fn new(folder: impl Into<PathBuf>, bytes: u64) -> Self {
+        Self { folder: folder.into(), bytes, mount: None }
+    }
 }
 
 /// What a plan leaves for later, because a service that it is part of cannot be looked at.

@@ -13,7 +13,7 @@ use ferry_model::{Digest, ImageReference};
 
 use super::config::{ConfigSettings, Remote, Storage, registry_config};
 use super::files::{Common, add_file, add_folder, common, push};
-use super::systemd::bytes_to_store;
+use super::room::bytes_to_store;
 use super::{Brought, Ground, port};
 use crate::Error;
 use crate::desire::{Desire, Naming};
@@ -31,7 +31,7 @@ const PORT: u16 = 5000;
 
 pub(super) fn bring_up(desire: &mut Desire, ground: &Ground<'_>, mode: &Docker) -> Result<Brought, Error> {
     let storage = ground.site.absolute(&mode.storage);
-    desire.space.push(Space { folder: storage.clone(), bytes: bytes_to_store(ground) });
+    desire.space.push(Space::new(&storage, bytes_to_store(ground)));
     let registry = RegistryContainer {
         name: &mode.container,
         image: &mode.image,

@@ -53,12 +53,14 @@ pub(super) fn bring_up(
     }
     let config = registry.config_map();
     follows.push(push(desire, config.after([namespace.clone()])));
-    let mut needs = images;
+    let mut needs = Vec::new();
     if let Some(claim) = registry.claim() {
         needs.push(push(desire, claim.after([namespace.clone()])));
     }
     let (deployment, reason) = (registry.deployment(), "its pod is the registry");
-    let deployment = registry.object(deployment, reason).after(needs).following(follows.clone());
+    // One node that has its image can run it; those that cannot be reached hold nothing up.
+    let deployment = registry.object(deployment, reason).after(needs).after_one_of(images);
+    let deployment = deployment.following(follows.clone());
     let deployment = push(desire, deployment);
     let (service, reason) = (registry.service()?, "the registry is reached through it");
     let service = push(desire, registry.object(service, reason).after([namespace]));

@@ -5,6 +5,7 @@ use ferry_model::site::{Marathon, Tls};
 use serde_json::{Map, Value, json};
 
 use super::files::{Common, add_file, common, push};
+use super::room::elsewhere;
 use super::{Brought, Ground};
 use crate::Error;
 use crate::desire::Desire;
@@ -150,6 +151,7 @@ fn left_by_hand(desire: &mut Desire, ground: &Ground<'_>, mode: &Marathon, commo
         "bring the registry's image to its agent, since no registry is there yet: `ferry-installer export BUNDLE {0} -o - --name {0} | ssh {agent} docker load`",
         mode.image
     ));
+    desire.by_hand.push(elsewhere(ground, &mode.storage, &format!("agent {agent}")));
     let address = &ground.registry.address;
     if ground.registry.tls == Tls::PlainHttp {
         desire.by_hand.push(format!(

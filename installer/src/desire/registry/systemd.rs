@@ -1,6 +1,5 @@
 //! The registry's program out of the bundle's own image of it, run by systemd: no container runtime is needed.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use ferry_model::plan::{Content, Keep, Space};
@@ -8,6 +7,7 @@ use ferry_model::site::Systemd;
 
 use super::config::{ConfigSettings, Storage, registry_config};
 use super::files::{add_file, add_folder, common};
+use super::room::bytes_to_store;
 use super::unit::UnitFile;
 use super::{Brought, Ground, port};
 use crate::Error;
@@ -28,7 +28,7 @@ pub(super) fn bring_up(desire: &mut Desire, ground: &Ground<'_>, mode: &Systemd)
     let storage = ground.site.absolute(&mode.storage);
     let reason = "the registry keeps images there";
     let storage_id = add_folder(desire, &storage, None, Keep::ForeignImages, reason);
-    desire.space.push(Space { folder: storage.clone(), bytes: bytes_to_store(ground) });
+    desire.space.push(Space::new(&storage, bytes_to_store(ground)));
 
     let programs = Path::new(PROGRAMS);
     let home = add_folder(desire, programs, None, Keep::Everything, "the registry's program lies there");
@@ -42,7 +42,7 @@ pub(super) fn bring_up(desire: &mut Desire, ground: &Ground<'_>, mode: &Systemd)
     };
     let reason = "systemd runs it";
     let program_id = add_file(desire, &path, 0o755, content, reason, [home]);
-    desire.space.push(Space { folder: programs.to_owned(), bytes: program.size });
+    desire.space.push(Space::new(programs, program.size));
 
     let host = match mode.listen {
         Some(std::net::IpAddr::V6(address)) => format!("[{address}]"),
@@ -73,11 +73,4 @@ pub(super) fn bring_up(desire: &mut Desire, ground: &Ground<'_>, mode: &Systemd)
     follows.extend([program_id, config_id, storage_id]);
     let unit = unit.add(desire, follows)?;
     Ok(Brought { needs: vec![unit], takes_images: true })
-}
-
-/// Bytes of all images, each blob once. Charts are too small to count.
-pub(super) fn bytes_to_store(ground: &Ground<'_>) -> u64 {
-    let manifests = ground.catalog.images.iter().flat_map(ferry_model::catalog::Image::all_manifests);
-    let needed: BTreeSet<_> = manifests.flat_map(|manifest| manifest.blobs.iter()).collect();
-    ground.catalog.blobs.iter().filter(|blob| needed.contains(&blob.digest)).map(|blob| blob.size).sum()
 }

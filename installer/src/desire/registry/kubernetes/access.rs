@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use ferry_model::site::{ServiceKind, Storage};
+use ferry_model::size::ByteSize;
 use serde_json::{Value, json};
 
 use super::super::port;
+use super::super::room::{bytes_to_store, elsewhere};
 use super::{OnCluster, PORT, TlsAt, wrong};
 use crate::Error;
 
@@ -128,7 +130,18 @@ impl OnCluster<'_> {
                     .into(),
             );
         }
+        let bytes = bytes_to_store(self.ground);
+        if let Storage::Claim { size, .. } = &self.mode.storage
+            && size.0 < bytes
+        {
+            left.push(format!(
+                "ask for more room: the images take {}, and `storage: {{size: …}}` says {}",
+                ByteSize(bytes),
+                ByteSize(size.0)
+            ));
+        }
         if let Storage::HostPath(path) = &self.mode.storage {
+            left.push(elsewhere(self.ground, path, "the node that `nodeSelector` names"));
             left.push(format!(
                 "back up {} of the node that `nodeSelector` names: all images lie there, and taking the registry back leaves them",
                 path.display()

@@ -175,6 +175,13 @@ fn nodes_get_the_image_before_there_is_a_registry() {
     assert_eq!(images(&desire_of(&format!("{}{nodes}", on_cluster(&one, ""))).unwrap()).len(), 1);
     let other = format!("{CLAIM}    preload: [n3]\n");
     assert!(desire_of(&format!("{}{nodes}", on_cluster(&other, ""))).is_err());
+    // One that has it is enough.
+    let deployment = desire.resources.iter().find(|resource| {
+        matches!(&resource.desired, Desired::Object(object) if object.manifest["kind"] == "Deployment")
+    });
+    let deployment = deployment.unwrap();
+    assert_eq!(deployment.one_of.len(), 2);
+    assert!(deployment.one_of.iter().all(|image| !deployment.needs.contains(image)));
     let by_hand = desire_of(&on_cluster(CLAIM, "")).unwrap().by_hand.join("\n");
     assert!(by_hand.contains("ctr -n k8s.io images import -"), "{by_hand}");
 }
