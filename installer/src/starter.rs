@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ferry_model::catalog::Catalog;
+use ferry_model::catalog::{Catalog, FileKind, Image};
 use ferry_model::size::ByteSize;
 
 /// What is known when a site file is begun.
@@ -26,6 +26,8 @@ pub fn starter(known: &Known<'_>) -> String {
     let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
     FRAME
         .replace("@BUNDLE@", &bundle(known.catalog))
+        .replace("@IMAGE@", &image(known.catalog))
+        .replace("@BKREPO@", &bkrepo(known.catalog))
         .replace("@ADDRESS@", &address)
         .replace("@NODES@", &nodes(&known.nodes))
         .replace("@CLUSTER@", &cluster(known.cluster.as_ref()))
@@ -36,13 +38,47 @@ fn bundle(catalog: Option<&Catalog>) -> String {
     let bytes: u64 = catalog.blobs.iter().map(|blob| blob.size).sum();
     let (images, charts, files) = (catalog.images.len(), catalog.charts.len(), catalog.files.len());
     let (name, version, bytes) = (&catalog.name, &catalog.version, ByteSize(bytes));
-    let has_registry = catalog.images.iter().any(|image| image.reference.repository() == "library/registry");
-    let registry = if has_registry {
-        "it has an image of the registry, so docker, systemd and kubernetes below can bring one up"
-    } else {
-        "it has no image library/registry, which docker, systemd and kubernetes below need"
+    let registry = match &registries(catalog)[..] {
+        [] => "it has no image of the registry, which docker, systemd and kubernetes below need".to_owned(),
+        [_] => "it has an image of the registry, so docker, systemd and kubernetes below can bring one up"
+            .to_owned(),
+        several => {
+            let names: Vec<String> = several.iter().map(|image| image.reference.to_string()).collect();
+            format!(
+                "of its images of a registry, docker, systemd and kubernetes below take one: {}",
+                names.join(", ")
+            )
+        }
     };
     format!("{name} {version}: {images} images, {charts} charts, {files} files, {bytes};\n# {registry}")
+}
+
+/// Images of the registry's program, as their repositories are called everywhere.
+fn registries(catalog: &Catalog) -> Vec<&Image> {
+    let is_one = |image: &&Image| image.reference.repository().rsplit('/').next() == Some("registry");
+    catalog.images.iter().filter(is_one).collect()
+}
+
+/// The bundle's image of the registry as a setting, where there is no doubt which it is.
+fn image(catalog: Option<&Catalog>) -> String {
+    match catalog.map(registries).as_deref() {
+        Some([image]) => format!("image: \"{}\", ", image.reference),
+        _ => String::new(),
+    }
+}
+
+/// The mark of an example, and what the bundle has for bkrepo.
+fn bkrepo(catalog: Option<&Catalog>) -> String {
+    let count = |kind: FileKind| {
+        catalog.map_or(0, |catalog| catalog.files.iter().filter(|file| file.kind == kind).count())
+    };
+    let (runtimes, saas) = (count(FileKind::Runtime), count(FileKind::Saas));
+    if runtimes + saas == 0 {
+        return "#: ".to_owned();
+    }
+    format!(
+        "# The bundle has files for it, {runtimes} of runtimes and {saas} of SaaS: write its address here.\n"
+    )
 }
 
 fn nodes(nodes: &[(String, Option<String>)]) -> String {

@@ -7,6 +7,7 @@ mod node_pods;
 mod nodes;
 mod preload;
 mod room;
+mod starter;
 
 use std::collections::BTreeMap;
 use std::fs;
