@@ -4,6 +4,7 @@
 mod bkrepo;
 mod rewrite;
 mod site;
+mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,33 +14,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::demo::{free_address, wait_for};
 use crate::run::{cargo, find, headline, output, run, target};
+use table::{Cost, Table};
 
 /// Each measurement is the best of this many.
 const RUNS: usize = 3;
-
-/// What one run of a program took.
-#[derive(Clone, Copy, Debug)]
-struct Cost {
-    seconds: f64,
-    memory: u64,
-    written: u64,
-}
-
-/// One line of the table.
-struct Row {
-    what: &'static str,
-    tool: String,
-    cost: Cost,
-    /// Compared with which row's time, and the ratio aimed at.
-    against: Option<(f64, &'static str, f64)>,
-}
 
 struct Bench {
     folder: PathBuf,
     samples: PathBuf,
     builder: PathBuf,
     installer: PathBuf,
-    rows: Vec<Row>,
+    table: Table,
 }
 
 /// What can be measured alone.
@@ -86,7 +71,7 @@ pub(crate) fn bench(arguments: &[&str]) -> Result<()> {
         samples: release.join("ferry-samples"),
         builder: release.join("ferry-builder"),
         installer: release.join("ferry-installer"),
-        rows: Vec::new(),
+        table: Table::default(),
     };
     if bench.folder.exists() {
         fs::remove_dir_all(&bench.folder)?;
@@ -101,9 +86,12 @@ pub(crate) fn bench(arguments: &[&str]) -> Result<()> {
     if options.measures("rewrite") {
         bench.rewrite()?;
     }
-    bench.print();
+    println!("{}", bench.table);
     // Some gigabytes that nobody looks at.
-    remove(&bench.folder)
+    remove(&bench.folder)?;
+    let missed = bench.table.missed();
+    ensure!(missed.is_empty(), "aims were missed:\n  {}", missed.join("\n  "));
+    Ok(())
 }
 
 impl Bench {
@@ -119,13 +107,13 @@ impl Bench {
         let bundle = self.folder.join("bench.ferry.tar.zst");
         let built = self.build(&spec, &bundle)?;
         let others = self.build_with_others(&source.host, &images)?;
-        self.compare("build", built, others, 1.0);
+        self.table.compare("build", built, others, 1.0);
         let size = fs::metadata(&bundle)?.len();
 
         headline("verifying and opening");
         self.verify(&bundle)?;
         let inspected = self.best(|_| Ok(()), &[path(&self.installer), "inspect", path(&bundle)])?;
-        self.row("open, inspect", "ferry", inspected);
+        self.table.ours("open, inspect", inspected);
 
         headline("pushing into an empty docker-registry");
         self.push(&bundle, &images)?;
@@ -210,8 +198,8 @@ impl Bench {
         );
         let hashed = self.best(|_| Ok(()), &["sh", "-c", &script])?;
         remove(&blobs)?;
-        self.compare("verify", verified, vec![(format!("sha256sum on {cores} cores"), hashed)], 1.2);
-        self.row("copy the bundle", "cp", copied);
+        self.table.compare("verify", verified, vec![(format!("sha256sum on {cores} cores"), hashed)], 1.2);
+        self.table.other("copy the bundle", "cp", copied);
         Ok(())
     }
 
@@ -239,8 +227,8 @@ impl Bench {
         }
         let (first, second) = best.context("there were runs")?;
         let others = self.push_with_others(images)?;
-        self.compare("push", first, others, 0.8);
-        self.row("second push", "ferry", second);
+        self.table.compare("push", first, others, 0.8);
+        self.table.ours("second push", second);
         Ok(())
     }
 
@@ -287,43 +275,6 @@ impl Bench {
         let mut numbers = text.split_whitespace();
         let mut next = || numbers.next().context("`measure` prints three numbers");
         Ok(Cost { seconds: next()?.parse()?, memory: next()?.parse()?, written: next()?.parse()? })
-    }
-
-    fn row(&mut self, what: &'static str, tool: &str, cost: Cost) {
-        self.rows.push(Row { what, tool: tool.to_owned(), cost, against: None });
-    }
-
-    /// Ferry's row, and one for each other tool with the ratio of ours to theirs.
-    fn compare(&mut self, what: &'static str, ours: Cost, others: Vec<(String, Cost)>, aim: f64) {
-        self.row(what, "ferry", ours);
-        for (tool, cost) in others {
-            let ratio = ours.seconds / cost.seconds;
-            self.rows.push(Row { what, tool, cost, against: Some((ratio, "ferry takes", aim)) });
-        }
-    }
-
-    fn print(&self) {
-        println!("\n{:<17}{:<28}{:>9}{:>12}{:>14}", "", "", "time", "memory", "written");
-        for row in &self.rows {
-            let Cost { seconds, memory, written } = row.cost;
-            let ratio = row.against.map_or(String::new(), |(ratio, words, aim)| {
-                format!("   {words} {ratio:.2} of it (aim {aim})")
-            });
-            // Others run several processes one after the other, whose memory nobody adds up.
-            let memory = match row.tool.as_str() {
-                "ferry" => format!("{:.1} MiB", memory as f64 / 1024.0),
-                _ => String::new(),
-            };
-            println!(
-                "{:<17}{:<28}{seconds:>7.3} s{memory:>12}{:>11.1} MB{ratio}",
-                row.what,
-                row.tool,
-                written as f64 / 1e6
-            );
-        }
-        println!(
-            "\nAims: open under 0.05 s, second push under 0.3 s, second apply under 1 s, rewriting 100 MB under 1 s, memory under 64 MiB for every row of ferry."
-        );
     }
 }
 

@@ -58,8 +58,8 @@ impl Bench {
         }
         let (first, second) = best.context("there were runs")?;
         let others = self.upload_with_curl(&files)?;
-        self.compare("upload", first, others, 0.5);
-        self.row("second upload", "ferry", second);
+        self.table.compare("upload", first, others, 0.5);
+        self.table.ours("second upload", second);
         super::remove(&files)
     }
 

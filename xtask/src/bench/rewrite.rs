@@ -70,7 +70,7 @@ impl Bench {
         let copy = self.folder.join("by-sed");
         let command = format!("sed -f {} {} > {}", path(&script), path(&text), path(&copy));
         let sed = self.best(|_| remove(&copy), &["sh", "-c", &command])?;
-        self.compare("rewrite 100 MB", ours, vec![(format!("sed, {NAMES} expressions"), sed)], 1.0);
+        self.table.compare("rewrite 100 MB", ours, vec![(format!("sed, {NAMES} expressions"), sed)], 1.0);
         Ok(())
     }
 }

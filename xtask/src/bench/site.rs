@@ -38,8 +38,8 @@ impl Bench {
         let apply = [path(&self.installer), "apply", path(&bundle), "--quiet", "--site", path(&site)];
         let first = self.once(&apply)?;
         let second = self.best(|_| Ok(()), &apply)?;
-        self.row("apply 1000", "ferry", first);
-        self.row("second apply", "ferry", second);
+        self.table.ours("apply 1000", first);
+        self.table.ours("second apply", second);
         registry.remove()
     }
 }
