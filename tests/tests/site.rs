@@ -164,7 +164,7 @@ fn http_status(code: u16) -> axum::http::StatusCode {
 }
 
 #[test]
-fn killed_anywhere_it_goes_on_to_the_same_end() -> Result<()> {
+fn killed_anywhere_it_goes_on_to_the_same_end_and_can_be_taken_back() -> Result<()> {
     let sample = Sample::built(Corpus::small(305, 300_000))?;
     let (workspace, registry) = (&sample.workspace, Registry::start(Setup::default()));
     let proxy = Proxy::start(&registry.host());
@@ -174,15 +174,24 @@ fn killed_anywhere_it_goes_on_to_the_same_end() -> Result<()> {
     let usual = apply.succeed()?.elapsed;
     let right = registry.content();
     let mut random = Random::new(305);
-    for _ in 0..25 {
+    for number in 0..25 {
         registry.clear();
         fs::remove_dir_all(workspace.path("site.ferry"))?;
         for _ in 0..2 {
             apply.kill_after(usual * u32::try_from(random.below(1000))? / 1000)?;
         }
-        apply.succeed()?;
-        ensure!(registry.content() == right, "another end");
-        installer(workspace, &["status"]).succeed()?;
+        if number % 2 == 0 {
+            apply.succeed()?;
+            ensure!(registry.content() == right, "another end");
+            installer(workspace, &["status"]).succeed()?;
+        }
+        // A run that is cut off is taken back as a whole one is. What was killed early has begun none.
+        let journal = fs::read_to_string(workspace.path("site.ferry/runs/0001/journal.jsonl"));
+        if journal.is_ok_and(|journal| journal.contains('\n')) {
+            installer(workspace, &["rollback"]).succeed()?;
+        }
+        let content = registry.content();
+        ensure!(!content.contains(" manifest ") && !content.contains(" tag "), "{content}");
     }
     Ok(())
 }
