@@ -239,8 +239,12 @@ fn check_tls(subject: &str, registry: &Registry, facts: &RegistryFacts) -> Vec<C
         Answer::Silent(reason) | Answer::Broken(reason) => vec![kind.unknown(subject, reason)],
         Answer::Came(seen) => {
             let mut checks = vec![kind.passed(subject, "trusted, and for this name")];
-            checks
-                .extend(seen.certificate.as_ref().map(|known| check_certificate(subject, known, facts.now)));
+            checks.extend(seen.certificate.as_ref().map(|known| {
+                let check = check_certificate(subject, known, facts.now);
+                // What Ferry has made it makes anew, in time and for all names.
+                let renews = registry.tls == Tls::Generated && check.finding == Finding::Failed;
+                if renews { Check { remedy: "`apply` makes it anew".into(), ..check } } else { check }
+            }));
             checks
         }
     }

@@ -83,6 +83,12 @@ pub(crate) struct CertificateState {
     pub(crate) server: String,
 }
 
+/// When the server's certificate ends that [`generate`] has made in `directory`, where that is known.
+pub(crate) fn server_ends(directory: &Path) -> Option<SystemTime> {
+    let record: Record = serde_json::from_slice(&fs::read(directory.join("certificates.json")).ok()?).ok()?;
+    (record.server_ends > 0).then(|| UNIX_EPOCH + Duration::from_secs(record.server_ends))
+}
+
 /// Looks at what [`generate`] has made in `directory`, without changing anything.
 pub(crate) fn state(
     directory: &Path,

@@ -1,10 +1,11 @@
 //! Where a site stands: its runs, and whether what the last one made is still so.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use ferry_display::printable;
-use ferry_model::plan::{Action, State};
+use ferry_model::plan::{Action, Certificates, Desired, ResourceId, State};
 use ferry_model::report::{Change, Outcome, Report};
 use serde::Serialize;
 
@@ -15,6 +16,8 @@ use crate::journal::{Progress, RunFolder, Undo};
 use crate::lock;
 use crate::observe::{Observed, is_same, observe};
 use crate::report;
+use crate::resources::Manage as _;
+use crate::serve::tls;
 
 /// Where a site stands.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +34,8 @@ pub struct Status {
     pub changed_since: Vec<String>,
     /// What the last standing run made and could not be looked at now.
     pub unknown: Vec<String>,
+    /// Certificates near their end, and what renews them.
+    pub ending: Vec<String>,
 }
 
 /// One run.
@@ -67,6 +72,7 @@ pub async fn status(context: &Context) -> Result<Status, Error> {
         runs: Vec::new(),
         changed_since: Vec::new(),
         unknown: Vec::new(),
+        ending: Vec::new(),
     };
     for (run, progress) in &runs {
         status.runs.push(run_status(&report::read(run)?, progress.undo, status.changing.is_some()));
@@ -113,20 +119,46 @@ async fn compare(
     status: &mut Status,
 ) -> Result<(), Error> {
     let (mut left, mut now) = (Observed::new(), Observed::new());
+    let mut certificates: BTreeMap<ResourceId, Certificates> = BTreeMap::new();
     for (run, progress) in runs.iter().filter(|(_, progress)| progress.undo == Undo::No) {
         let plan = run.plan()?;
         left.extend(done(&plan, progress));
         now.extend(observe(context, &resources(context, &plan)).await);
+        for step in &plan.steps {
+            if let Desired::Certificates(made) = &step.resource.desired {
+                certificates.insert(step.resource.id(), made.clone());
+            }
+        }
     }
     for (id, after) in &left {
         match now.get(id) {
             Some(now) if is_same(now, after) => {}
+            Some(now) if certificates.get(id).is_some_and(|made| is_only_ending(made, now, after)) => {
+                status.ending.push(ending(context, &certificates[id]));
+            }
             Some(State::Unknown { reason }) => status.unknown.push(format!("{id}: {reason}")),
             Some(now) => status.changed_since.push(format!("{id} was {after} and is {now}")),
             None => {}
         }
     }
     Ok(())
+}
+
+/// Whether nobody has changed certificates, and time has.
+fn is_only_ending(made: &Certificates, now: &State, then: &State) -> bool {
+    is_same(&made.owned(now), &made.owned(then)) && !now.meets(&made.wanted())
+}
+
+fn ending(context: &Context, made: &Certificates) -> String {
+    let whose =
+        context.site.site.registry.as_ref().map(|registry| format!(" of registry {}", registry.address));
+    let date = tls::server_ends(&made.folder).map(|ends| {
+        // `Sun, 06 Nov 1994 08:49:37 GMT`
+        httpdate::fmt_http_date(ends).get(5..16).unwrap_or_default().to_owned()
+    });
+    let (whose, folder) = (whose.unwrap_or_default(), made.folder.display());
+    let ends = date.map_or_else(|| "nears its end".to_owned(), |date| format!("ends on {date}"));
+    format!("the certificate{whose} in {folder} {ends}; `apply` renews it")
 }
 
 fn run_status(report: &Report, undo: Undo, is_changing: bool) -> RunStatus {
@@ -170,7 +202,10 @@ impl Status {
     /// Whether everything that was made is still so, and nothing is left half done.
     pub fn is_good(&self) -> bool {
         let last = self.runs.last().is_none_or(|run| matches!(run.state, "done" | "undone"));
-        last && self.changing.is_none() && self.changed_since.is_empty() && self.unknown.is_empty()
+        last && self.changing.is_none()
+            && self.changed_since.is_empty()
+            && self.unknown.is_empty()
+            && self.ending.is_empty()
     }
 
     /// For people.
@@ -205,6 +240,9 @@ impl Status {
         }
         for line in &self.changed_since {
             let _ = writeln!(text, "changed since: {}", printable(line));
+        }
+        for line in &self.ending {
+            let _ = writeln!(text, "near its end: {}", printable(line));
         }
         for line in &self.unknown {
             let _ = writeln!(text, "cannot be looked at: {}", printable(line));

@@ -187,6 +187,20 @@ fn certificates_are_renewed_in_time() {
 }
 
 #[test]
+fn a_certificate_of_ferrys_own_is_renewed_by_apply() {
+    let remedy = |section: &str| {
+        let seen = Answer::Came(Seen { certificate: days(10), ..good() });
+        let checks = check_registry(&registry(section), &facts(seen));
+        let check = checks.into_iter().find(|check| check.name == "registry-certificate").unwrap();
+        (check.finding, check.remedy)
+    };
+    let (finding, own) = remedy("kubernetes: {storage: {size: 1GiB}}");
+    assert_eq!((finding, own.as_str()), (Fails, "`apply` makes it anew"));
+    let (finding, theirs) = remedy("existing: {}");
+    assert!(finding == Fails && theirs != own, "{theirs}");
+}
+
+#[test]
 fn clocks() {
     for (ahead, finding, text) in [
         (Some(0), Passed, "the same"),

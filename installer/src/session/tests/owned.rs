@@ -64,7 +64,14 @@ async fn certificates_near_their_end_are_still_the_runs() {
     let ground = Ground::new();
     let before = ground.picture(true);
     ground.apply(None).await.unwrap();
+    assert!(status(&ground.context()).await.unwrap().is_good());
     near_the_end(&ground);
+    let told = status(&ground.context()).await.unwrap();
+    let tls = ground.path("etc/ferry/tls");
+    let expected = format!("the certificate in {} ends on ", tls.display());
+    assert!(told.ending.len() == 1 && told.ending[0].starts_with(&expected), "{told:?}");
+    assert!(told.ending[0].ends_with("; `apply` renews it") && told.changed_since.is_empty(), "{told:?}");
+    assert!(!told.is_good() && told.text().contains("near its end: the certificate"), "{}", told.text());
     ground.take_back(None).await.unwrap();
     assert_eq!(ground.picture(true), before);
 
