@@ -294,6 +294,13 @@ impl Judge<'_> {
                 let message = format!("the bundle lacks {named}; it has {} of it", list(&tags));
                 return Decision::Leave(Said::problem(Kind::Lacking, message));
             }
+            // With a path before it, as a template or a variable may put one there, it may be one that the bundle has.
+            _ if found.spans.registry.as_ref().is_some_and(|span| !span.is_empty()) => {
+                let message = format!(
+                    "its registry is said elsewhere, so it is unclear what it names; the bundle has no {named}"
+                );
+                return Decision::Leave(Said::note(Kind::RegistryElsewhere, message));
+            }
             _ => return lacking(&named.to_string()),
         };
         let what = "its registry is said elsewhere";

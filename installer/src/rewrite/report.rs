@@ -97,10 +97,13 @@ impl RewriteReport {
             "nowhere" | "diff" => "to be renamed",
             _ => "renamed",
         };
+        let files = match self.output {
+            "stream" => String::new(),
+            _ => format!(" in {}", count(self.changed, "file")),
+        };
         let mut text = format!(
-            "{} {changed} in {}; {} right already; {}, {}\n",
+            "{} {changed}{files}; {} right already; {}, {}\n",
             count(self.edits.len(), "reference"),
-            count(self.changed, "file"),
             self.right,
             count(self.problems(), "problem"),
             count(self.remarks.len() - self.problems(), "note"),
