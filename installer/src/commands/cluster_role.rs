@@ -13,7 +13,7 @@ use crate::rights::cluster_role;
 /// administrator can grant it with this role: to the kubeconfig's user, by a RoleBinding in each namespace or one ClusterRoleBinding.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  ferry-installer cluster-role bundle.ferry.tar.zst --site site.yaml | kubectl apply -f -"
+    after_help = "Example:\n  ferry-installer cluster-role bundle.ferry.tar.zst --site site.yaml |\n      kubectl apply -f -"
 )]
 pub(super) struct Args {
     #[command(flatten)]

@@ -18,7 +18,7 @@ use crate::export::{Archive, Choice, ExportError, docker_archive, find_image, oc
 /// Write one image out of a bundle as an archive, for `docker load`, `ctr images import` or skopeo
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer export bundle.ferry.tar.zst registry:2 -o - | docker load\n  ferry-installer export bundle.ferry.tar.zst library/registry:2 -o registry.tar --format oci-archive --platform all"
+    after_help = "Examples:\n  ferry-installer export bundle.ferry.tar.zst registry:2 -o - | docker load\n  ferry-installer export bundle.ferry.tar.zst library/registry:2 -o registry.tar \\\n      --format oci-archive --platform all"
 )]
 pub(super) struct Args {
     #[command(flatten)]

@@ -16,7 +16,7 @@ use crate::preflight::look_at_this_node;
 
 /// Make this node resolve, trust and mirror registries; prove it; take it back
 ///
-/// Runs on the node itself. `ferry-installer nodes` copies this program to all nodes of a site and runs it there.
+/// Runs on the node itself. `ferry-installer apply` copies this program to the nodes of a site and runs it there.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  ferry-installer node apply --dry-run < node.json\n  ferry-installer node apply --input node.json\n  ferry-installer node check --input node.json --output json\n  ferry-installer node undo"
@@ -40,11 +40,13 @@ enum Command {
         dry_run: bool,
     },
     /// Prove that it is: names, registries, runtimes, a pull
+    #[command(after_help = "Example:\n  ferry-installer node check --input node.json")]
     Check {
         #[command(flatten)]
         input: Input,
     },
     /// Make it as it was before
+    #[command(after_help = "Example:\n  ferry-installer node undo")]
     Undo,
     /// Say how it is before anything is changed: runtimes, room, and what BlueKing asks of hosts
     Preflight {

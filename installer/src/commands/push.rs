@@ -12,7 +12,7 @@ use crate::push::{PushOptions, Target, push};
 /// off goes on where it stopped.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer push bundle.ferry.tar.zst --registry harbor.corp/mirror --ca-file ca.pem\n\nCredentials are docker's own: `docker login`, or --authfile."
+    after_help = "Examples:\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer push bundle.ferry.tar.zst --registry harbor.corp/mirror \\\n      --ca-file ca.pem\n\nCredentials are docker's own: `docker login`, or --authfile."
 )]
 pub(super) struct Args {
     #[command(flatten)]

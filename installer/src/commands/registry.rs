@@ -11,6 +11,9 @@ use crate::desire::{Facts, Secrets, manifests, registry};
 
 /// Print what the site's registry is made from
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  ferry-installer registry manifests bundle.ferry.tar.zst \\\n      --site site.yaml > registry.yaml"
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -27,7 +30,7 @@ enum Command {
 /// as JSON (`marathon`), the texts of configuration and unit files (`systemd`, `docker`, `serve`, `proxy`). Nothing is changed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer registry manifests bundle.ferry.tar.zst --site site.yaml > registry.yaml\n\nSecrets are not printed: comments say how to make them, before the rest is applied."
+    after_help = "Examples:\n  ferry-installer registry manifests bundle.ferry.tar.zst --site site.yaml \\\n      > registry.yaml\n\nSecrets are not printed: comments say how to make them, before the rest is applied."
 )]
 struct ManifestsArgs {
     #[command(flatten)]

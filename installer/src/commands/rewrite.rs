@@ -20,7 +20,7 @@ use crate::rewrite::{Output, Resolving, RewriteReport, rewrite_paths, rewrite_st
 /// Without --in-place, --output-folder or --diff it lists what it would edit, and writes nothing.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer rewrite deploy/ --bundle bundle.ferry.tar.zst --site site.yaml\n  ferry-installer rewrite deploy/ values.yaml chart-1.0.0.tgz --bundle B --in-place --check\n  helm template chart | ferry-installer rewrite - --bundle B | kubectl apply -f -\n  ferry-installer rewrite --cluster --bundle B --apply\n\nWith --check: 0 all references are right now, 4 some are to be renamed and nothing was written, 1 the bundle lacks some, or the registry does or cannot be asked (--offline does not ask it)."
+    after_help = "Examples:\n  ferry-installer rewrite deploy/ --bundle bundle.ferry.tar.zst --site site.yaml\n  ferry-installer rewrite deploy/ values.yaml chart-1.0.0.tgz \\\n      --bundle B --in-place --check\n  helm template chart | ferry-installer rewrite - --bundle B |\n      kubectl apply -f -\n  ferry-installer rewrite --cluster --bundle B --apply\n\nWith --check: 0 all references are right now, 4 some are to be renamed and nothing was written, 1 the bundle lacks some, or the registry does or cannot be asked (--offline does not ask it)."
 )]
 pub(super) struct Args {
     /// Files, and folders with all below them; `-` reads standard input and writes standard output.

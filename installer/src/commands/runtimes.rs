@@ -19,6 +19,7 @@ const LONGEST_LINE: u64 = 64 << 10;
 
 /// Find the runtimes that builds asked for and did not get
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  ferry-installer runtimes missing --spec > runtimes.yaml")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -35,7 +36,7 @@ enum Command {
 /// listed with the number of requests and the last of them.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer runtimes missing\n  ferry-installer runtimes missing generic.log --bundle bundle.ferry.tar.zst\n  kubectl logs -n blueking deploy/bk-repo-bkrepo-generic generic | ferry-installer runtimes missing - --spec > runtimes.yaml"
+    after_help = "Examples:\n  ferry-installer runtimes missing\n  ferry-installer runtimes missing generic.log --bundle bundle.ferry.tar.zst\n  kubectl logs -n blueking deploy/bk-repo-bkrepo-generic generic |\n      ferry-installer runtimes missing - --spec > runtimes.yaml"
 )]
 struct MissingArgs {
     /// The log; `-` is standard input. Default: that of the pods, through the cluster.

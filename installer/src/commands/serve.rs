@@ -11,7 +11,7 @@ use crate::serve::{AccessLog, ServeOptions, Tls, serve};
 /// Serve bundles where they lie: a read-only registry, helm repository and file server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n  ferry-installer serve a.ferry.tar.zst b.ferry.tar.zst --tls-generate registry.corp,10.0.0.5 --tls-directory /etc/ferry/tls\n\nA browser finds the contents at the root, with commands to copy."
+    after_help = "Examples:\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n  ferry-installer serve a.ferry.tar.zst b.ferry.tar.zst \\\n      --tls-generate registry.corp,10.0.0.5 --tls-directory /etc/ferry/tls\n\nA browser finds the contents at the root, with commands to copy."
 )]
 pub(super) struct Args {
     /// The bundles; where two have the same tag, the later one counts.
