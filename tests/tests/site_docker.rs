@@ -286,8 +286,8 @@ fn takes_a_new_password(site: &Site) -> Result<()> {
     let login = |password| site.docker(&["login", "--username", "ferry", "--password", password, &site.host]);
     login(rotated).succeed()?;
     site.apply()?.prints("nothing to do")?;
-    site.machine.write("/srv/ferry/password", format!("{PASSWORD}\n"))?;
     site.rollback()?;
+    site.machine.write("/srv/ferry/password", format!("{PASSWORD}\n"))?;
     site.pull_all()?;
     site.apply()?.prints("nothing to do").map(drop)
 }
@@ -338,30 +338,8 @@ fn cut_off_anywhere_it_goes_on_and_can_be_taken_back() -> Result<()> {
     let site = Site::new(503)?;
     site.describe("  login: {user: ferry, password: {file: password}}\n  docker: {}\n")?;
     let before = site.listing()?;
-    let mut begun = 0;
-    for seconds in ["0.5", "0.9", "1.4", "2.2"] {
-        let cut =
-            site.machine.program("timeout").args(["--signal=KILL", seconds, INSTALLER, "apply", BUNDLE]);
-        let cut = cut.args(["--site", SITE]).run()?;
-        begun += usize::from(cut.code != Some(0) && site.listing()? != before);
-        // Once it goes on, once it is taken back as it is.
-        for goes_on in [true, false] {
-            if goes_on {
-                site.apply()?;
-                site.apply()?.prints("nothing to do")?;
-            }
-            while site.listing()? != before {
-                let undone = site.installer(&["rollback"]).run()?;
-                let after = site.listing()?;
-                ensure!(undone.code == Some(0), "{seconds}: {undone}\n{}", difference(&before, &after));
-            }
-            if goes_on {
-                let again = site.machine.program("timeout").args(["--signal=KILL", seconds, INSTALLER]);
-                again.args(["apply", BUNDLE, "--site", SITE]).run()?;
-            }
-        }
-    }
-    ensure!(begun >= 2, "only {begun} runs were cut off between their first step and their last");
+    let lines = cut_off::at_every_line(&site, BUNDLE)?;
+    ensure!(lines >= 16, "a run of {lines} lines");
     a_container_that_ends_says_why(&site, &before)
 }
 
