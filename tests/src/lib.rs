@@ -19,6 +19,7 @@ pub mod bkrepo;
 pub mod chartmuseum;
 pub mod cluster;
 pub mod corpus;
+pub mod cut_off;
 pub mod files;
 pub mod forge;
 pub mod fuzz_targets;

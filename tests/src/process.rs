@@ -111,6 +111,18 @@ impl Program {
         self
     }
 
+    /// The same, to be killed when one of its threads enters this system call for the `number`th time, the first being 1, before
+    /// the call does anything; wherever the program does its work. `call` is what strace calls a trace expression. Needs strace.
+    #[must_use]
+    pub fn killed_at(mut self, call: &str, number: usize) -> Self {
+        let strace = ["-f", "-q", "-o", "/dev/null", "-e"].map(OsString::from);
+        let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+        let trace = [format!("trace={call}").into(), "-e".into(), inject.into()];
+        let program = std::mem::replace(&mut self.path, "strace".into()).into_os_string();
+        self.arguments.splice(0..0, strace.into_iter().chain(trace).chain([program]));
+        self
+    }
+
     /// The command, for `std`.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
