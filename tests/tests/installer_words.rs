@@ -117,6 +117,26 @@ fn what_was_written_is_said_and_what_comes_next() -> Result<()> {
 }
 
 #[test]
+fn charts_and_files_are_exported_as_they_are() -> Result<()> {
+    let sample = Sample::built(Corpus::small(819, 1_000))?;
+    let workspace = &sample.workspace;
+    let export = |name: &str| installer(workspace, &["export", "bundle", name, "-o", "out"]);
+    let chart = &sample.corpus.charts[0];
+    for name in ["demo", "demo:1.2.3", "demo-1.2.3.tgz"] {
+        export(name).succeed()?.prints("out written: demo-1.2.3.tgz")?;
+        ensure!(fs::read(workspace.path("out"))? == chart.archive, "{name}");
+    }
+    let (path, bytes) = &sample.corpus.runtimes[0];
+    for name in [path.as_str(), "node-v16.16.0.tar.gz"] {
+        export(name).succeed()?;
+        ensure!(fs::read(workspace.path("out"))? == *bytes, "{name}");
+    }
+    export("demo").arg("--platform").arg("all").fail_with(2)?.says("is no image")?;
+    export("nothing").fail_with(1)?.says("no image, chart or file `nothing`")?;
+    Ok(())
+}
+
+#[test]
 fn what_the_site_forbids_is_no_wrong_usage() -> Result<()> {
     let sample = Sample::built(Corpus::small(815, 1_000))?;
     let workspace = &sample.workspace;

@@ -1,8 +1,9 @@
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use ferry_bundle::Bundle;
 use ferry_bundle::cli::BundleArgs;
 use ferry_model::Digest;
 use ferry_model::catalog::Image;
@@ -13,17 +14,21 @@ use serde::Serialize;
 
 use super::Global;
 use crate::Error;
-use crate::export::{Archive, Choice, ExportError, docker_archive, find_image, oci_archive};
+use crate::export::{
+    Archive, Choice, ExportError, Plain, docker_archive, find_image, find_plain, oci_archive,
+};
 
-/// Write one image out of a bundle as an archive, for `docker load`, `ctr images import` or skopeo
+/// Write one image out of a bundle as an archive, for `docker load`, `ctr images import` or skopeo; or one chart or file
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ferry-installer export bundle.ferry.tar.zst registry:2 -o - | docker load\n  ferry-installer export bundle.ferry.tar.zst library/registry:2 -o registry.tar \\\n      --format oci-archive --platform all"
+    after_help = "Examples:\n  ferry-installer export bundle.ferry.tar.zst registry:2 -o - | docker load\n  ferry-installer export bundle.ferry.tar.zst library/registry:2 -o registry.tar \\\n      --format oci-archive --platform all\n  ferry-installer export bundle.ferry.tar.zst demo:1.2.3 -o demo-1.2.3.tgz"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     bundle: BundleArgs,
-    /// The image: by its name in the world, its name at the site, or its digest.
+    /// The image: by its name in the world, its name at the site, or its digest. Or a chart, `NAME` or `NAME:VERSION`; or a file by its
+    /// path below /files/.
+    #[arg(value_name = "IMAGE")]
     image: String,
     /// Where to write; `-` is standard output.
     #[arg(long = "output-file", short = 'o', value_name = "FILE")]
@@ -58,37 +63,70 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         });
     }
     let bundle = args.bundle.open(&global.output)?;
-    let image = find_image(bundle.catalog(), &args.image)?;
-    let archive = plan(args, &bundle, image)?;
+    let (what, exported) = choose(args, &bundle)?;
     let (events, guard) = global.output.renderer();
-    events.stage("export", Some(archive.size()), Some(1));
-    let task = events.start(image.reference.to_string(), Some(archive.size()));
+    events.stage("export", Some(exported.bytes), Some(1));
+    let task = events.start(exported.name.clone(), Some(exported.bytes));
     if to_stdout {
-        archive.write(&mut io::stdout().lock(), &task)?;
+        what.write(&bundle, &mut io::stdout().lock(), &task)?;
     } else {
-        write_file(&archive, &args.to, &task)?;
+        write_file(&what, &bundle, &args.to, &task)?;
     }
     task.finish();
     drop(guard);
     if !to_stdout {
-        let exported = Exported {
-            image: image.reference.to_string(),
-            digest: image.digest,
-            format: args.format,
-            path: &args.to,
-            bytes: archive.size(),
-        };
         global.output.print(&exported, || exported.text());
     }
     Ok(ExitCode::Done)
 }
 
+/// What is written.
+enum What {
+    Image(Archive),
+    Plain(Plain),
+}
+
+impl What {
+    fn write(&self, bundle: &Bundle, out: &mut impl Write, task: &Task) -> Result<(), ExportError> {
+        match self {
+            Self::Image(archive) => archive.write(out, task),
+            Self::Plain(plain) => plain.write(bundle, out, task),
+        }
+    }
+}
+
+/// An image of that name, or else a chart or a file.
+fn choose<'a>(args: &'a Args, bundle: &Bundle) -> Result<(What, Exported<'a>), Error> {
+    let to = args.to.as_path();
+    let image = match find_image(bundle.catalog(), &args.image) {
+        Ok(image) => image,
+        Err(unknown @ ExportError::Unknown { .. }) => {
+            let plain = find_plain(bundle.catalog(), &args.image)?.ok_or(unknown)?;
+            if args.platform.is_some() || !args.name.is_empty() || args.format != Format::default() {
+                return Err(Error::Usage {
+                    problem: format!("{} is no image, and is written as it is", plain.name),
+                    hint: "leave out --format, --platform and --name".into(),
+                });
+            }
+            let (name, bytes) = (plain.name.clone(), plain.size(bundle)?);
+            let exported = Exported { name, digest: plain.digest, format: None, path: to, bytes };
+            return Ok((What::Plain(plain), exported));
+        }
+        Err(other) => return Err(other.into()),
+    };
+    let archive = plan(args, bundle, image)?;
+    let (name, bytes) = (image.reference.to_string(), archive.size());
+    let exported = Exported { name, digest: image.digest, format: Some(args.format), path: to, bytes };
+    Ok((What::Image(archive), exported))
+}
+
 /// What was written.
 #[derive(Serialize)]
 struct Exported<'a> {
-    image: String,
+    name: String,
     digest: Digest,
-    format: Format,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format>,
     path: &'a Path,
     bytes: u64,
 }
@@ -97,14 +135,15 @@ impl Exported<'_> {
     fn text(&self) -> String {
         let (path, bytes) = (self.path.display(), ByteSize(self.bytes));
         let load = match self.format {
-            Format::DockerArchive => format!("docker load -i {path}"),
-            Format::OciArchive => format!("ctr images import {path}"),
+            Some(Format::DockerArchive) => format!("; to load it: docker load -i {path}"),
+            Some(Format::OciArchive) => format!("; to load it: ctr images import {path}"),
+            None => String::new(),
         };
-        format!("{path} written: {}, {bytes}; to load it: {load}", self.image)
+        format!("{path} written: {}, {bytes}{load}", self.name)
     }
 }
 
-fn plan(args: &Args, bundle: &ferry_bundle::Bundle, image: &Image) -> Result<Archive, ExportError> {
+fn plan(args: &Args, bundle: &Bundle, image: &Image) -> Result<Archive, ExportError> {
     let own = image.reference.tag().map(|_| image.reference.to_string());
     let names = if args.name.is_empty() { own.into_iter().collect() } else { args.name.clone() };
     let choice = args.platform.clone().unwrap_or(Choice::Host);
@@ -119,13 +158,13 @@ fn plan(args: &Args, bundle: &ferry_bundle::Bundle, image: &Image) -> Result<Arc
 }
 
 /// Under its own name only once it is whole.
-fn write_file(archive: &Archive, path: &Path, task: &Task) -> Result<(), Error> {
+fn write_file(what: &What, bundle: &Bundle, path: &Path, task: &Task) -> Result<(), Error> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
     let file = File::create(&partial).map_err(Error::io("writing", &partial))?;
-    let written = archive
-        .write(&mut BufWriter::with_capacity(1 << 20, &file), task)
+    let written = what
+        .write(bundle, &mut BufWriter::with_capacity(1 << 20, &file), task)
         .map_err(Error::from)
         .and_then(|()| file.sync_all().map_err(Error::io("writing", &partial)))
         .and_then(|()| fs::rename(&partial, path).map_err(Error::io("writing", path)));

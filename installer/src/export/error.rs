@@ -8,15 +8,15 @@ use ferry_model::failure::{Class, Failure};
 #[non_exhaustive]
 pub enum ExportError {
     /// The bundle has no such image.
-    #[error("the bundle has no image `{name}`")]
+    #[error("the bundle has no image, chart or file `{name}`")]
     Unknown {
         /// What was asked for.
         name: String,
         /// Images that may have been meant.
         nearest: Vec<String>,
     },
-    /// Several images go by the name.
-    #[error("`{name}` names {} images", found.len())]
+    /// Several things go by the name.
+    #[error("`{name}` names {} things of the bundle", found.len())]
     Ambiguous {
         /// What was asked for.
         name: String,
@@ -91,9 +91,9 @@ impl Failure for ExportError {
 
     fn hints(&self) -> Vec<String> {
         let hint = match self {
-            Self::Unknown { nearest, .. } if nearest.is_empty() => "`inspect` lists the images".to_owned(),
+            Self::Unknown { nearest, .. } if nearest.is_empty() => "`inspect` lists what there is".to_owned(),
             Self::Unknown { nearest, .. } => {
-                format!("`inspect` lists the images; the nearest: {}", nearest.join(", "))
+                format!("`inspect` lists what there is; the nearest: {}", nearest.join(", "))
             }
             Self::Ambiguous { found, .. } => format!("name one in full: {}", found.join(", ")),
             Self::Platform { available, .. } => {
