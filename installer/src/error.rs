@@ -226,7 +226,6 @@ fn with_short_digests(text: &str) -> String {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Io { .. } | Self::State { .. } | Self::Interrupted => Class::Local,
             Self::Incomplete { .. } => Class::NotFound,
             Self::Usage { .. } => Class::Usage,
             Self::SiteFile(error) => error.class(),
@@ -236,7 +235,10 @@ impl Failure for Error {
             | Self::Place { .. }
             | Self::NameOfNothing { .. }
             | Self::NoPlatform { .. } => Class::Input,
-            Self::Locked { .. }
+            Self::Io { .. }
+            | Self::State { .. }
+            | Self::Interrupted
+            | Self::Locked { .. }
             | Self::OtherBundle { .. }
             | Self::Drift { .. }
             | Self::HalfUndone { .. }

@@ -125,7 +125,8 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     fn wants(&self, kind: &Kind) -> bool {
-        !self.skip.contains(kind.name) && !(self.login_changes && *kind == catalogue::REGISTRY_PUSH)
+        let is_too_early = self.login_changes && *kind == catalogue::REGISTRY_PUSH;
+        !self.skip.contains(kind.name) && !is_too_early
     }
 
     fn is_for_blueking(&self) -> bool {
