@@ -37,7 +37,9 @@ fn image(number: usize, sizes: &[usize]) -> Image {
 /// A bundle of these, and a site file for the registry at `host`.
 fn site_of(images: &[Image], host: &str) -> Result<Workspace> {
     let source = Registry::start(Setup::default());
-    images.iter().for_each(|image| source.load(image));
+    for image in images {
+        source.load(image);
+    }
     let workspace = Workspace::new()?;
     workspace.spec(&format!("{}{}", plain_http(&[&source.host()]), image_entries(&source.host(), images)))?;
     workspace.lock_and_build()?;

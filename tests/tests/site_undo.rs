@@ -296,7 +296,7 @@ fn a_run_is_taken_back_from_the_registry_that_it_went_to() -> Result<()> {
     registry.heal();
     installer(&workspace, &["rollback", "1"]).succeed()?.prints("5 undone")?;
     ensure!(manifests(&registry).is_empty(), "{}", manifests(&registry));
-    ensure!(elsewhere.counts() == Default::default(), "{:?}", elsewhere.counts());
+    ensure!(elsewhere.counts() == Counts::default(), "{:?}", elsewhere.counts());
     Ok(())
 }
 
@@ -317,7 +317,7 @@ fn a_run_that_is_half_taken_back_can_be_given_up() -> Result<()> {
     let stands = registry.content();
     registry.reset_counts();
     installer(&workspace, &["rollback", "0001", "--leave"]).succeed()?.prints("left as they are")?;
-    ensure!(registry.counts() == Default::default(), "giving up asks nothing: {:?}", registry.counts());
+    ensure!(registry.counts() == Counts::default(), "giving up asks nothing: {:?}", registry.counts());
     is_undone_in_part(&workspace, "0001", "left as it is")?;
     let report = fs::read_to_string(workspace.path("site.ferry/runs/0001/report.json"))?;
     ensure!(report.contains("(`rollback --leave`)"), "{report}");

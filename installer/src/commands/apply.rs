@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let applied = block_on_until_interrupted(async {
         let facts = Facts::gather(&context).await?;
         let look = async |plan: &_| look_before(&context, global, plan, &args.skip_check).await;
-        apply_site(&context, &facts, reviewed, look).await
+        Box::pin(apply_site(&context, &facts, reviewed, look)).await
     })?;
     drop(guard);
     match applied {

@@ -44,7 +44,7 @@ pub(crate) async fn undo_images(
     }
     let mut outcomes: Vec<Outcome> = images.iter().map(|_| Ok(Undone::Restored)).collect();
     for stage in [Stage::PutBack, Stage::Beside, Stage::Delete, Stage::Below] {
-        for (index, outcome) in stage.take(context, kept, images, &places).await {
+        for (index, outcome) in Box::pin(stage.take(context, kept, images, &places)).await {
             worsen(&mut outcomes[index], outcome);
         }
     }
