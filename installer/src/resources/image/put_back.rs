@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use ferry_model::Digest;
-use ferry_model::failure::{Class, Failure as _};
 use ferry_model::journal::Before;
 use ferry_model::plan::Image;
 use ferry_model::report::Failed;
@@ -89,7 +88,7 @@ impl Moved<'_> {
     }
 }
 
-/// Whether the registry refuses a manifest itself: it lacks what that names.
+/// Whether the registry lacks what a manifest names: registries answer that in these ways.
 fn is_incomplete(error: &Error) -> bool {
-    matches!(error.class(), Class::Protocol | Class::NotFound) && error.status().is_some()
+    matches!(error.status(), Some(400 | 404 | 422))
 }
