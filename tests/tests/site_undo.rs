@@ -11,7 +11,7 @@ use ferry_tests::corpus::{Corpus, Dialect, Image, ImageSetup, Layer};
 use ferry_tests::http::{Reply, get, request};
 use ferry_tests::parts::{self, DockerRegistry, RegistrySetup};
 use ferry_tests::process::Program;
-use ferry_tests::registry::{Auth, Kind, Registry, Setup};
+use ferry_tests::registry::{Auth, Counts, Kind, Registry, Setup};
 use ferry_tests::workspace::{Workspace, image_entries, plain_http};
 use hyper::{Method, StatusCode};
 
