@@ -347,9 +347,16 @@ fn a_node_gets_the_registrys_image_through_ssh_and_gives_it_back() -> Result<()>
             ),
         )
     };
-    // A stranger's key is no reason to go on.
+    // A node with a stranger's key is told of, and a registry that no node can run is not made.
+    let namespace = "/api/v1/namespaces/ferry-registry";
+    let deployment = "/apis/apps/v1/namespaces/ferry-registry/deployments/registry";
     site("")?;
-    installer(workspace, &["plan", "bundle"]).fail_with(1)?.says("Host key verification failed")?;
+    installer(workspace, &["plan", "bundle"])
+        .succeed()?
+        .prints("now: node n1: Host key verification failed")?;
+    installer(workspace, &["apply", "bundle"]).fail_with(1)?;
+    ensure!(cluster.object(namespace).is_some() && cluster.object(deployment).is_none());
+    installer(workspace, &["rollback"]).succeed()?;
     site(&node.known()?)?;
     installer(workspace, &["plan", "bundle"]).succeed()?.prints("to node n1")?;
     installer(workspace, &["apply", "bundle"]).succeed()?;
@@ -357,8 +364,7 @@ fn a_node_gets_the_registrys_image_through_ssh_and_gives_it_back() -> Result<()>
     let mut archive = tar::Archive::new(&archive[..]);
     let names = archive.entries()?.map(|entry| Ok(entry?.path()?.display().to_string()));
     ensure!(names.collect::<Result<Vec<_>>>()?.iter().any(|name| name == "manifest.json"));
-    let namespace = "/api/v1/namespaces/ferry-registry";
-    ensure!(cluster.object(namespace).is_some(), "{:?}", cluster.writes());
+    ensure!(cluster.object(deployment).is_some(), "{:?}", cluster.writes());
     let writes = cluster.writes().len();
     installer(workspace, &["apply", "bundle"]).succeed()?.prints("nothing to do")?;
     ensure!(cluster.writes().len() == writes, "a second run changed something");
