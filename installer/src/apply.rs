@@ -85,8 +85,8 @@ impl<'a> Ledger<'a> {
         let (bad, waves) = (&mut self.bad, &mut self.waves);
         let root = |step: &Step, bad: &BTreeMap<StepId, StepId>, waves: &Waves| {
             let lacking = step.lacks_all(|need| bad.contains_key(&need));
-            let needs = step.after.iter().chain(step.one_of.iter().filter(|_| lacking));
-            needs.filter_map(|need| bad.get(need).copied()).next().or_else(|| waves.holds_back(step))
+            let mut needs = step.after.iter().chain(step.one_of.iter().filter(|_| lacking));
+            needs.find_map(|need| bad.get(need).copied()).or_else(|| waves.holds_back(step))
         };
         self.waiting.retain(|step| match root(step, bad, waves) {
             Some(root) => {

@@ -210,7 +210,7 @@ pub async fn rollback_site(
     refuse_below(&state, &run)?;
     let (plan, progress) = (run.plan()?, run.progress()?);
     context.fleet.begin();
-    let undone = rollback(context, &plan, &run, &run.journal()?, &progress).await;
+    let undone = Box::pin(rollback(context, &plan, &run, &run.journal()?, &progress)).await;
     leave_nodes(context).await;
     undone?;
     Ok((report::write(&run)?, run))

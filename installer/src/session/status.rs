@@ -131,11 +131,13 @@ async fn compare(
         }
     }
     for (id, after) in &left {
+        let made = certificates.get(id).zip(now.get(id));
+        if let Some(told) = made.and_then(|(made, now)| ending(context, made, now, after)) {
+            status.ending.push(told);
+            continue;
+        }
         match now.get(id) {
             Some(now) if is_same(now, after) => {}
-            Some(now) if certificates.get(id).is_some_and(|made| is_only_ending(made, now, after)) => {
-                status.ending.push(ending(context, &certificates[id]));
-            }
             Some(State::Unknown { reason }) => status.unknown.push(format!("{id}: {reason}")),
             Some(now) => status.changed_since.push(format!("{id} was {after} and is {now}")),
             None => {}
@@ -144,21 +146,17 @@ async fn compare(
     Ok(())
 }
 
-/// Whether nobody has changed certificates, and time has.
-fn is_only_ending(made: &Certificates, now: &State, then: &State) -> bool {
-    is_same(&made.owned(now), &made.owned(then)) && !now.meets(&made.wanted())
-}
-
-fn ending(context: &Context, made: &Certificates) -> String {
-    let whose =
-        context.site.site.registry.as_ref().map(|registry| format!(" of registry {}", registry.address));
-    let date = tls::server_ends(&made.folder).map(|ends| {
-        // `Sun, 06 Nov 1994 08:49:37 GMT`
-        httpdate::fmt_http_date(ends).get(5..16).unwrap_or_default().to_owned()
-    });
-    let (whose, folder) = (whose.unwrap_or_default(), made.folder.display());
-    let ends = date.map_or_else(|| "nears its end".to_owned(), |date| format!("ends on {date}"));
-    format!("the certificate{whose} in {folder} {ends}; `apply` renews it")
+/// What is said of certificates that nobody has changed, and whose end has come near.
+fn ending(context: &Context, made: &Certificates, now: &State, then: &State) -> Option<String> {
+    if !is_same(&made.owned(now), &made.owned(then)) || now.meets(&made.wanted()) {
+        return None;
+    }
+    // `Sun, 06 Nov 1994 08:49:37 GMT`
+    let ends = httpdate::fmt_http_date(tls::server_ends(&made.folder)?);
+    let registry = context.site.site.registry.as_ref();
+    let whose = registry.map(|registry| format!(" of registry {}", registry.address)).unwrap_or_default();
+    let (folder, date) = (made.folder.display(), ends.get(5..16)?);
+    Some(format!("the certificate{whose} in {folder} ends on {date}; `apply` renews it"))
 }
 
 fn run_status(report: &Report, undo: Undo, is_changing: bool) -> RunStatus {

@@ -39,7 +39,7 @@ async fn runs_that_rotated_it_are_taken_back_one_after_the_other() {
     ground.apply(None).await.unwrap();
     fs::write(ground.path("password"), "a-th1rd-of-the-test\n").unwrap();
     for expected in [second, first] {
-        rollback_site(&ground.context(), None).await.unwrap();
+        Box::pin(rollback_site(&ground.context(), None)).await.unwrap();
         assert_eq!(ground.picture(true), expected);
     }
 }
