@@ -18,7 +18,7 @@ use ferry_model::report::Failed;
 use ferry_model::site::{PatchedKind, Workload};
 use serde_json::{Value, json};
 
-use super::{Kept, Manage, Mine, Undone, unknown};
+use super::{Kept, Manage, Mine, Undone, unknown, without};
 use crate::cluster::fields::text;
 use crate::cluster::{Cluster, Place, Target};
 use crate::context::Context;
@@ -73,6 +73,19 @@ impl Manage for KeyPatch {
 
     async fn observe(&self, context: &Context) -> State {
         self.look(context).await.unwrap_or_else(unknown)
+    }
+
+    async fn observe_to_undo(&self, context: &Context) -> State {
+        if self.text().is_some() {
+            return self.observe(context).await;
+        }
+        let live = async { self.live(&self.target(context).await?).await };
+        live.await.map_or_else(unknown, |_| State::present::<String, String>([]))
+    }
+
+    fn owned(&self, seen: &State) -> State {
+        // Whose a secret key is, the undo finds by what it was given.
+        if self.text().is_some() { seen.clone() } else { without(seen, &["matches", "immutable"]) }
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::key_patch::{TRIES, change, contended};
-use super::{Kept, Manage, Mine, Undone, unknown};
+use super::{Kept, Manage, Mine, Undone, unknown, without};
 use crate::cluster::{Cluster, MANAGER, Place, Target};
 use crate::context::Context;
 
@@ -67,6 +67,22 @@ impl Manage for PullSecret {
 
     async fn observe(&self, context: &Context) -> State {
         self.look(context).await.unwrap_or_else(unknown)
+    }
+
+    async fn observe_to_undo(&self, context: &Context) -> State {
+        let without_login = async {
+            let cluster = self.target(context).await?;
+            if cluster.get(&self.place()).await?.is_none() {
+                return Ok(State::Absent);
+            }
+            Ok(State::present([("accounts", self.accounts_without(&cluster).await?.join(", "))]))
+        };
+        without_login.await.unwrap_or_else(unknown)
+    }
+
+    fn owned(&self, seen: &State) -> State {
+        // Whose login it is, the undo finds by what it was given.
+        without(seen, &["login"])
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {

@@ -97,6 +97,26 @@ fn a_value_that_somebody_else_set_since_stays() -> Result<()> {
 }
 
 #[test]
+fn a_secret_key_is_taken_back_without_its_secret() -> Result<()> {
+    let (cluster, ground) = Ground::fake()?;
+    install_envs(&*cluster)?;
+    let before = data(&*cluster)?;
+    for password in [Some("rotated-since"), None] {
+        ground.workspace.write("password", PASSWORD)?;
+        ground.site(PATCHES)?;
+        ground.apply().succeed()?;
+        ensure!(data(&*cluster)? != before);
+        match password {
+            Some(password) => drop(ground.workspace.write("password", password)?),
+            None => std::fs::remove_file(ground.workspace.path("password"))?,
+        }
+        ground.run(&["rollback"]).succeed()?;
+        ensure!(data(&*cluster)? == before, "{password:?}: {:?}", data(&*cluster)?);
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_yet_to_be_installed_waits() -> Result<()> {
     let (cluster, ground) = Ground::fake()?;
     ground.site(
