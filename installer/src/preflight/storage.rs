@@ -87,8 +87,7 @@ mod tests {
     }
 
     fn check(needs: &[(&str, u64)], storage: Vec<(&str, Known<FileSystem>)>) -> Vec<Check> {
-        let needs: Vec<Space> =
-            needs.iter().map(|(folder, bytes)| Space::new(folder, *bytes)).collect();
+        let needs: Vec<Space> = needs.iter().map(|(folder, bytes)| Space::new(folder, *bytes)).collect();
         let storage = storage.into_iter().map(|(folder, found)| (folder.into(), found)).collect();
         check_storage(&needs, &catalog(), &storage)
     }
