@@ -77,6 +77,11 @@ impl Manage for Container {
     }
 
     /// It may have ended, and its passwords may have been changed since: it is known by what it was made from.
+    async fn observe_to_undo(&self, context: &Context) -> State {
+        // Its secrets do not tell whose it is, and may be gone by now.
+        Self { secrets: BTreeMap::new(), ..self.clone() }.observe(context).await
+    }
+
     fn owned(&self, seen: &State) -> State {
         without(seen, &["running", "secrets"])
     }

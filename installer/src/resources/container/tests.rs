@@ -1,8 +1,14 @@
 //! What fits a container, and what does not.
 
+use axum::Router;
+use ferry_model::event::Events;
 use ferry_model::site::SecretSource;
+use ferry_transfer::Options;
+use serde_json::json;
+use tokio::net::UnixListener;
 
 use super::*;
+use crate::site::SiteFile;
 
 fn container() -> Container {
     Container {
@@ -71,4 +77,28 @@ fn another_spec_image_or_secret_does_not_fit() {
     assert!(fits(&repacked, &running, &one), "the image is the same");
     let unlabelled = found(BTreeMap::new());
     assert!(!fits(&container, &unlabelled, &one) && !is_own(&unlabelled));
+}
+
+#[tokio::test]
+async fn whose_it_is_shows_without_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let container = Container { daemon: format!("unix://{}", socket.display()), ..container() };
+    let answer = json!({
+        "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Version": "20.10.24", "Arch": "amd64", "Os": "linux",
+        "Id": "0123456789abcdef", "Name": "/ferry-registry", "Image": container.config, "Created": "",
+        "State": {"Status": "running", "Running": true, "Restarting": false, "ExitCode": 0},
+        "Config": {"Image": container.image, "Labels": {MANAGED: "true", SPEC: digest(&container).hex()}},
+    });
+    let listener = UnixListener::bind(&socket).unwrap();
+    let engine = Router::new().fallback(move || async move { answer.to_string() });
+    let server = tokio::spawn(async move { axum::serve(listener, engine).await });
+    std::fs::write(folder.path().join("site.yaml"), "apiVersion: ferry/v1\nkind: Site\nname: dc1\n").unwrap();
+    let site = SiteFile::read(&folder.path().join("site.yaml")).unwrap();
+    let context = Context::new(site, None, Options::default(), Events::none());
+    // The variable that its secret is in is not set.
+    assert!(matches!(container.observe(&context).await, State::Unknown { .. }));
+    let seen = container.observe_to_undo(&context).await;
+    assert_eq!(container.owned(&seen), container.owned(&container.wanted()), "{seen}");
+    server.abort();
 }
