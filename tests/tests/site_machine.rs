@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use ferry_model::Digest;
 use ferry_tests::corpus::{Corpus, Dialect, Image, ImageSetup, Layer};
+use ferry_tests::cut_off;
 use ferry_tests::parts::{self, Machine, MachineSetup, skopeo, wait_for_port};
 use ferry_tests::process::{Outcome, Program, binary};
 use ferry_tests::workspace::{Sample, Workspace};
@@ -221,6 +222,25 @@ impl Site {
     }
 }
 
+impl cut_off::Ground for Site {
+    fn installer(&self, arguments: &[&str]) -> Program {
+        self.installer(arguments)
+    }
+
+    fn listing(&self) -> Result<String> {
+        self.listing()
+    }
+
+    fn forget_a_line(&self) -> Result<()> {
+        let script = "sed -i '$d' \"$(ls -d /srv/ferry/site.ferry/runs/*/ | tail -n 1)journal.jsonl\"";
+        self.machine.shell(script).succeed().map(drop)
+    }
+
+    fn log(&self) -> String {
+        self.log()
+    }
+}
+
 fn difference(before: &str, after: &str) -> String {
     let lines = |text: &str, other: &str, sign: &str| -> Vec<String> {
         let known: std::collections::BTreeSet<&str> = other.lines().collect();
@@ -238,6 +258,17 @@ fn a_bundle_is_served_in_place() -> Result<()> {
     site.comes_and_goes()?;
     site.says_why_it_does_not_start()?;
     site.goes_when_it_does_not_run()
+}
+
+#[test]
+fn cut_off_at_every_line_of_its_journal_a_service_goes_on_or_back() -> Result<()> {
+    if !parts::ready(&Machine::NEEDS) || !parts::ready(&["skopeo", "strace"]) {
+        return Ok(());
+    }
+    let site = Site::new(Corpus::small(403, 20_000), |_| String::new())?;
+    let lines = cut_off::at_every_line(&site, BUNDLE)?;
+    ensure!(lines >= 16, "a run of {lines} lines");
+    Ok(())
 }
 
 /// Debian's docker-registry in an image that is laid out like the official one.
