@@ -185,5 +185,18 @@ fn interrupted_it_says_that_the_same_command_goes_on() -> Result<()> {
     interrupted.says("interrupted")?.says("the same command goes on where it stopped")?;
     proxy.slow_down(Duration::ZERO);
     apply.succeed()?.says("going on with run 0001")?;
+
+    proxy.slow_down(Duration::from_millis(300));
+    let rollback = installer(workspace, &["rollback"]);
+    let running = rollback.start()?;
+    let journal = || fs::read_to_string(workspace.path("site.ferry/runs/0001/journal.jsonl"));
+    let begun = || journal().is_ok_and(|text| text.contains("\"undoing\""));
+    parts::wait_until(LIMIT, "nothing is taken back", begun)?;
+    running.signal(Signal::INT)?;
+    let interrupted = running.finish(LIMIT)?;
+    ensure!(interrupted.code == Some(130), "{interrupted}");
+    interrupted.says("the same command goes on where it stopped")?;
+    proxy.slow_down(Duration::ZERO);
+    rollback.succeed()?;
     Ok(())
 }

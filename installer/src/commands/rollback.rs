@@ -2,7 +2,7 @@ use ferry_model::failure::ExitCode;
 use ferry_model::report::Outcome;
 
 use super::site::SiteArgs;
-use super::{Global, block_on};
+use super::{Global, block_on_until_interrupted};
 use crate::Error;
 use crate::report;
 use crate::session::{leave_site, rollback_site};
@@ -31,8 +31,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let (events, guard) = global.output.renderer();
     let context = args.site.context(None, global, &events)?;
     let name = args.run.as_deref();
-    let (done, run) =
-        if args.leave { leave_site(&context, name)? } else { block_on(rollback_site(&context, name))? };
+    let (done, run) = if args.leave {
+        leave_site(&context, name)?
+    } else {
+        block_on_until_interrupted(rollback_site(&context, name))?
+    };
     drop(guard);
     global.output.print(&done, || report::text(&done, &run));
     let is_left = done.with(Outcome::Left).next().is_some();
