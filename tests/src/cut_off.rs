@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::parts::Machine;
 use crate::process::Program;
 
 /// A site that runs change.
@@ -76,6 +77,12 @@ pub fn forget_a_line(state: &Path) -> Result<()> {
     let keep = text.trim_end().rfind('\n').map_or(0, |end| end + 1);
     fs::write(&journal, &text[..keep])?;
     Ok(())
+}
+
+/// As [`Ground::forget_a_line`], for a site whose state lies in this folder of a machine.
+pub fn forget_a_line_of(machine: &Machine, state: &str) -> Result<()> {
+    let script = format!("sed -i '$d' \"$(ls -d {state}/runs/*/ | tail -n 1)journal.jsonl\"");
+    machine.shell(&script).succeed().map(drop)
 }
 
 /// Fails with the lines that differ.

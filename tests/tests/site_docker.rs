@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use ferry_model::Digest;
 use ferry_tests::corpus::{self, Corpus, Dialect, Document, Image, ImageSetup, Layer};
-use ferry_tests::cut_off;
+use ferry_tests::cut_off::{self, Ground};
 use ferry_tests::parts::{self, Machine, MachineSetup, skopeo, wait_for_port};
 use ferry_tests::process::{Outcome, Program, binary};
 use ferry_tests::registry::{Auth, Registry, Setup};
@@ -110,6 +110,25 @@ struct Site {
     host: String,
 }
 
+impl Ground for Site {
+    fn installer(&self, arguments: &[&str]) -> Program {
+        self.machine.program(INSTALLER).args(arguments).args(["--site", SITE]).limit(Duration::from_secs(120))
+    }
+
+    fn listing(&self) -> Result<String> {
+        Ok(self.machine.shell(LISTING).succeed()?.stdout)
+    }
+
+    fn forget_a_line(&self) -> Result<()> {
+        cut_off::forget_a_line_of(&self.machine, "/srv/ferry/site.ferry")
+    }
+
+    fn log(&self) -> String {
+        let script = "docker ps --all; docker logs ferry-registry 2>&1 | tail -n 30; docker logs ferry-proxy 2>&1 | tail -n 30; cat /etc/ferry/registry/config.yml";
+        self.machine.shell(script).run().map_or_else(|error| error.to_string(), |outcome| outcome.to_string())
+    }
+}
+
 impl Site {
     fn new(seed: u64) -> Result<Self> {
         let (workspace, corpus, registry) =
@@ -139,10 +158,6 @@ impl Site {
         self.machine.write(SITE, format!("{head}  address: {}\n{registry}", self.host))
     }
 
-    fn installer(&self, arguments: &[&str]) -> Program {
-        self.machine.program(INSTALLER).args(arguments).args(["--site", SITE]).limit(Duration::from_secs(120))
-    }
-
     fn apply(&self) -> Result<Outcome> {
         let outcome = self.installer(&["apply", BUNDLE]).succeed().with_context(|| self.log())?;
         ensure!(!format!("{outcome}").contains(PASSWORD), "{outcome}");
@@ -153,17 +168,8 @@ impl Site {
         self.installer(&["rollback"]).succeed().with_context(|| self.log())
     }
 
-    fn log(&self) -> String {
-        let script = "docker ps --all; docker logs ferry-registry 2>&1 | tail -n 30; docker logs ferry-proxy 2>&1 | tail -n 30; cat /etc/ferry/registry/config.yml";
-        self.machine.shell(script).run().map_or_else(|error| error.to_string(), |outcome| outcome.to_string())
-    }
-
     fn docker(&self, arguments: &[&str]) -> Program {
         self.machine.program("docker").args(arguments)
-    }
-
-    fn listing(&self) -> Result<String> {
-        Ok(self.machine.shell(LISTING).succeed()?.stdout)
     }
 
     /// One line of `docker inspect`.
@@ -329,25 +335,6 @@ fn leaves_others_alone(site: &Site, before: &str) -> Result<()> {
     site.docker(&["rmi", "theirs:1"]).succeed()?;
     ensure!(site.listing()? == before);
     Ok(())
-}
-
-impl cut_off::Ground for Site {
-    fn installer(&self, arguments: &[&str]) -> Program {
-        self.installer(arguments)
-    }
-
-    fn listing(&self) -> Result<String> {
-        self.listing()
-    }
-
-    fn forget_a_line(&self) -> Result<()> {
-        let script = "sed -i '$d' \"$(ls -d /srv/ferry/site.ferry/runs/*/ | tail -n 1)journal.jsonl\"";
-        self.machine.shell(script).succeed().map(drop)
-    }
-
-    fn log(&self) -> String {
-        self.log()
-    }
 }
 
 #[test]

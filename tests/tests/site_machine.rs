@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use ferry_model::Digest;
 use ferry_tests::corpus::{Corpus, Dialect, Image, ImageSetup, Layer};
-use ferry_tests::cut_off;
+use ferry_tests::cut_off::{self, Ground};
 use ferry_tests::parts::{self, Machine, MachineSetup, skopeo, wait_for_port};
 use ferry_tests::process::{Outcome, Program, binary};
 use ferry_tests::workspace::{Sample, Workspace};
@@ -45,6 +45,25 @@ struct Site {
     host: String,
 }
 
+impl Ground for Site {
+    fn installer(&self, arguments: &[&str]) -> Program {
+        self.machine.program(INSTALLER).args(arguments).args(["--site", SITE]).limit(Duration::from_secs(120))
+    }
+
+    fn listing(&self) -> Result<String> {
+        Ok(self.machine.shell(LISTING).succeed()?.stdout)
+    }
+
+    fn forget_a_line(&self) -> Result<()> {
+        cut_off::forget_a_line_of(&self.machine, "/srv/ferry/site.ferry")
+    }
+
+    fn log(&self) -> String {
+        let script = "systemctl --no-pager status ferry-registry; journalctl --no-pager -u ferry-registry -n 40; cat /etc/systemd/system/ferry-registry.service";
+        self.machine.shell(script).run().map_or_else(|error| error.to_string(), |outcome| outcome.to_string())
+    }
+}
+
 impl Site {
     fn new(corpus: Corpus, mode: impl FnOnce(&str) -> String) -> Result<Self> {
         let Sample { workspace, corpus, registry, .. } = Sample::built(corpus)?;
@@ -63,23 +82,10 @@ impl Site {
         Ok(Self { machine, workspace, corpus, host })
     }
 
-    fn installer(&self, arguments: &[&str]) -> Program {
-        self.machine.program(INSTALLER).args(arguments).args(["--site", SITE]).limit(Duration::from_secs(120))
-    }
-
     fn apply(&self) -> Result<Outcome> {
         let outcome = self.installer(&["apply", BUNDLE]).succeed().with_context(|| self.log())?;
         ensure!(!format!("{outcome}").contains(PASSWORD), "{outcome}");
         Ok(outcome)
-    }
-
-    fn log(&self) -> String {
-        let script = "systemctl --no-pager status ferry-registry; journalctl --no-pager -u ferry-registry -n 40; cat /etc/systemd/system/ferry-registry.service";
-        self.machine.shell(script).run().map_or_else(|error| error.to_string(), |outcome| outcome.to_string())
-    }
-
-    fn listing(&self) -> Result<String> {
-        Ok(self.machine.shell(LISTING).succeed()?.stdout)
     }
 
     /// What the host sees over TLS, trusting the authority that the machine has made.
@@ -219,25 +225,6 @@ impl Site {
         wait_for_port(&self.host, Duration::from_secs(20)).with_context(|| self.log())?;
         self.pull_all()?;
         self.machine.write(UNIT, changed.trim_end_matches("# by somebody\n"))
-    }
-}
-
-impl cut_off::Ground for Site {
-    fn installer(&self, arguments: &[&str]) -> Program {
-        self.installer(arguments)
-    }
-
-    fn listing(&self) -> Result<String> {
-        self.listing()
-    }
-
-    fn forget_a_line(&self) -> Result<()> {
-        let script = "sed -i '$d' \"$(ls -d /srv/ferry/site.ferry/runs/*/ | tail -n 1)journal.jsonl\"";
-        self.machine.shell(script).succeed().map(drop)
-    }
-
-    fn log(&self) -> String {
-        self.log()
     }
 }
 

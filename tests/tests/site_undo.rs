@@ -224,8 +224,8 @@ fn many_images_at_once_leave_a_real_registry_as_it_was() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn taking_back_that_failed_half_way_is_done_by_the_next() -> Result<()> {
+/// A site that 30 images were put into, with a registry that deletes ten manifests and then no more.
+fn that_deletes_ten() -> Result<(Workspace, Registry)> {
     let (workspace, _source) = many(30)?;
     let registry = Registry::start(Setup::default());
     plain(&workspace, &registry.host())?;
@@ -233,6 +233,12 @@ fn taking_back_that_failed_half_way_is_done_by_the_next() -> Result<()> {
     registry.fail_when(|kind, _, earlier| {
         (kind == Kind::ManifestDelete && earlier >= 10).then_some(StatusCode::SERVICE_UNAVAILABLE)
     });
+    Ok((workspace, registry))
+}
+
+#[test]
+fn taking_back_that_failed_half_way_is_done_by_the_next() -> Result<()> {
+    let (workspace, registry) = that_deletes_ten()?;
     let failed = installer(&workspace, &["rollback"]).run()?;
     ensure!(failed.code != Some(0), "{failed}");
     let left = manifests(&registry).lines().count();
@@ -302,13 +308,7 @@ fn a_run_is_taken_back_from_the_registry_that_it_went_to() -> Result<()> {
 
 #[test]
 fn a_run_that_is_half_taken_back_can_be_given_up() -> Result<()> {
-    let (workspace, _source) = many(30)?;
-    let registry = Registry::start(Setup::default());
-    plain(&workspace, &registry.host())?;
-    installer(&workspace, &["apply", "bundle"]).succeed()?;
-    registry.fail_when(|kind, _, earlier| {
-        (kind == Kind::ManifestDelete && earlier >= 10).then_some(StatusCode::SERVICE_UNAVAILABLE)
-    });
+    let (workspace, registry) = that_deletes_ten()?;
     let way_out = "rollback 0001 --leave";
     installer(&workspace, &["rollback"]).fail_with(1)?.prints(way_out)?;
     installer(&workspace, &["status"]).run()?.prints("half undone")?.prints(way_out)?;

@@ -8,6 +8,7 @@ mod keys;
 mod login;
 mod marks;
 mod names;
+mod put_back;
 
 use anyhow::{Result, ensure};
 use ferry_tests::parts::{ApiServer, table_of};

@@ -8,7 +8,7 @@ use super::ground::{
     COREDNS, COREFILE, Corefiles, Ground, NAMES, config_map, install_coredns, is_marked, serve, template,
 };
 
-const K3S: &str = ".:53 {
+pub(crate) const K3S: &str = ".:53 {
     errors
     kubernetes cluster.local
     hosts /etc/coredns/NodeHosts {
