@@ -328,7 +328,8 @@ impl TryFrom<ChartMapping> for ChartEntry {
                 )
             }
             _ => {
-                return Err("a chart has either `repo` and `name`, or `chart: oci://…` or `chart: FILE.tgz`".to_owned());
+                return Err("a chart has either `repo` and `name`, or `chart: oci://…` or `chart: FILE.tgz`"
+                    .to_owned());
             }
         };
         let version = match (mapping.version, &source) {
