@@ -76,7 +76,7 @@ pub(super) async fn check_registry(request: &Request<'_>) -> Vec<Check> {
         names,
         is_here,
         port: listen_address(&registry.mode).map(|address| try_port(address, port)),
-        is_own: is_registry && own::is_own(request, registry, port).await,
+        is_own: if is_registry { own::is_own(request, registry, port).await } else { Ok(false) },
         answer,
         pushes,
         now: SystemTime::now(),

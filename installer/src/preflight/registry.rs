@@ -27,8 +27,8 @@ pub(super) struct RegistryFacts {
     pub(super) is_here: bool,
     /// Whether it can be listened on, for a registry that Ferry brings up here.
     pub(super) port: Option<Port>,
-    /// Whether what answers is the registry that Ferry has brought up here.
-    pub(super) is_own: bool,
+    /// Whether what answers is the registry that Ferry has brought up here, where that could be seen.
+    pub(super) is_own: Known<bool>,
     /// What came back from `/v2/`.
     pub(super) answer: Answer,
     /// What became of uploads that were begun, by repository.
@@ -167,13 +167,19 @@ fn check_own_port(subject: &str, registry: &Registry, port: &Port, facts: &Regis
     let check = match (port, &facts.answer) {
         (Port::Free, _) => return (kind.passed(subject, "free"), false),
         (Port::Trouble(reason), _) => kind.unknown(subject, reason),
-        (Port::Taken, Answer::Came(seen)) if seen.is_registry && facts.is_own => {
-            return (kind.passed(subject, "Ferry's own registry of an earlier run answers"), true);
-        }
-        (Port::Taken, Answer::Came(seen)) if seen.is_registry => kind.failed(
-            subject,
-            format!("a registry that Ferry did not set up listens there ({})", seen.describe()),
-        ),
+        (Port::Taken, Answer::Came(seen)) if seen.is_registry => match &facts.is_own {
+            Ok(true) => {
+                return (kind.passed(subject, "Ferry's own registry of an earlier run answers"), true);
+            }
+            Ok(false) => kind.failed(
+                subject,
+                format!("a registry that Ferry did not set up listens there ({})", seen.describe()),
+            ),
+            Err(reason) => kind.unknown(
+                subject,
+                format!("a registry listens there; whether it is Ferry's own cannot be seen: {reason}"),
+            ),
+        },
         (Port::Taken, Answer::Came(seen)) => {
             kind.failed(subject, format!("something else listens there ({})", seen.describe()))
         }

@@ -32,7 +32,7 @@ fn facts(answer: Answer) -> RegistryFacts {
         names: vec![("r.corp".parse().unwrap(), addresses)],
         is_here: true,
         port: None,
-        is_own: false,
+        is_own: Ok(false),
         answer,
         pushes: Vec::new(),
         now: now(),
@@ -135,9 +135,15 @@ fn a_registry_that_will_be_brought_up_here() {
         let trouble = Port::Trouble("permission denied".into());
         let trouble = RegistryFacts { port: Some(trouble), ..facts(Answer::Silent("refused".into())) };
         expect(section, &trouble, &[(name, Passed), (here, Passed), (port, Unknown)]);
+        let unseen = RegistryFacts {
+            port: Some(Port::Taken),
+            is_own: Err("permission denied".into()),
+            ..facts(Answer::Came(good()))
+        };
+        expect(section, &unseen, &[(name, Passed), (here, Passed), (port, Unknown)]);
         let own = RegistryFacts {
             port: Some(Port::Taken),
-            is_own: true,
+            is_own: Ok(true),
             ..facts(Answer::Came(Seen { ahead: Some(-3600), ..good() }))
         };
         expect(
