@@ -42,13 +42,23 @@ impl Access {
     fn key(&self) -> (String, String) {
         (self.origin.as_str().to_owned(), format!("{} {}", self.repository, self.scopes.join(" ")))
     }
+
+    /// Whether it is a registry's, which can be asked whether a login is right; not a web server's.
+    pub(crate) fn is_registry(&self) -> bool {
+        !self.scopes.is_empty()
+    }
+
+    /// Whose challenge it is: a registry and a web server behind one address may want different things.
+    fn server(&self) -> (String, bool) {
+        (self.origin.as_str().to_owned(), self.is_registry())
+    }
 }
 
 /// How a server wants to be shown who we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
-    /// User and password in each request.
-    Basic,
+    /// User and password in each request. At a web server each realm may know other users; it is empty where none was told.
+    Basic { realm: String },
     /// A token from `realm`.
     Bearer { realm: Url, service: Option<String> },
 }
@@ -67,7 +77,7 @@ pub(crate) struct Grant {
 #[derive(Clone, Debug)]
 enum Kind {
     Token,
-    Password(Option<Login>),
+    Password { login: Option<Login>, realm: String },
 }
 
 impl Grant {
@@ -82,16 +92,38 @@ impl Grant {
         self.has_worked.load(Ordering::Relaxed)
     }
 
-    /// Whether it is the password itself: a second one would be the same.
+    /// Whether it is the password itself.
     pub(crate) fn is_password(&self) -> bool {
-        matches!(self.kind, Kind::Password(_))
+        matches!(self.kind, Kind::Password { .. })
+    }
+
+    /// Whether a 401 with this challenge speaks of the password that was shown: one that asks for a token, or for the users of
+    /// another realm, does not.
+    pub(crate) fn is_judged_by(&self, challenge: &Challenge) -> bool {
+        match (&self.kind, challenge) {
+            (Kind::Password { realm, .. }, Challenge::Basic { realm: asked }) => {
+                realm.is_empty() || realm == asked
+            }
+            _ => false,
+        }
     }
 
     /// Begins a trial where nobody knows yet whether the password is right; fails where it is known to be wrong.
     pub(crate) async fn trial(&self) -> Result<Option<Trial>, Error> {
         match &self.kind {
-            Kind::Password(Some(login)) => login.trial().await,
-            Kind::Password(None) | Kind::Token => Ok(None),
+            Kind::Password { login: Some(login), .. } => login.trial().await,
+            Kind::Password { login: None, .. } | Kind::Token => Ok(None),
+        }
+    }
+
+    /// Whether it may go out before its server has asked for it. Which password a web server wants depends on what is asked for,
+    /// so there it must have taken this one before.
+    async fn may_go_unasked(&self, access: &Access) -> bool {
+        match &self.kind {
+            Kind::Password { login: Some(login), realm } if !access.is_registry() && !realm.is_empty() => {
+                login.is_taken().await
+            }
+            _ => true,
         }
     }
 
@@ -130,7 +162,7 @@ pub(crate) struct Authenticator {
     refused_logins: RefusedLogins,
     /// By where they are shown.
     logins: Mutex<HashMap<(String, Credential), Login>>,
-    challenges: Mutex<HashMap<String, Challenge>>,
+    challenges: Mutex<HashMap<(String, bool), Challenge>>,
     slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
 }
 
@@ -147,9 +179,9 @@ impl Authenticator {
     }
 
     /// What is known of a login at `place`, where that is kept.
-    fn login(&self, access: &Access, place: &Url, credential: Option<&Credential>) -> Option<Login> {
+    fn login(&self, access: &Access, place: String, credential: Option<&Credential>) -> Option<Login> {
         let credential = credential.filter(|_| self.refused_logins == RefusedLogins::Final)?;
-        let key = (place.as_str().to_owned(), credential.clone());
+        let key = (place, credential.clone());
         Some(locked(&self.logins).entry(key).or_insert_with(|| Login::new(access, credential)).clone())
     }
 
@@ -159,15 +191,15 @@ impl Authenticator {
         access: &Access,
         service: &S,
     ) -> Result<Option<Grant>, Error> {
-        let challenge = locked(&self.challenges).get(access.origin.as_str()).cloned();
+        let challenge = locked(&self.challenges).get(&access.server()).cloned();
         let Some(challenge) = challenge else { return Ok(None) };
         match self.obtain(access, &challenge, None, service).await {
-            Ok(grant) => Ok(Some(grant)),
+            Ok(grant) => Ok(if grant.may_go_unasked(access).await { Some(grant) } else { None }),
             Err(error) if error.class().is_retryable() => Err(error),
             // Asked for before anybody wanted it here: this request may do without, and if not, its 401 will say so.
             Err(error) => {
                 tracing::debug!(%error, "going on without");
-                locked(&self.challenges).remove(access.origin.as_str());
+                locked(&self.challenges).remove(&access.server());
                 Ok(None)
             }
         }
@@ -175,7 +207,7 @@ impl Authenticator {
 
     /// Shows who we are from the first request on, by user and password.
     pub(crate) fn expect_basic(&self, access: &Access) {
-        locked(&self.challenges).insert(access.origin.as_str().to_owned(), Challenge::Basic);
+        locked(&self.challenges).insert(access.server(), Challenge::Basic { realm: String::new() });
     }
 
     /// What to send again after a 401 that answered `rejected`.
@@ -186,7 +218,7 @@ impl Authenticator {
         rejected: Option<&Grant>,
         service: &S,
     ) -> Result<Grant, Error> {
-        locked(&self.challenges).insert(access.origin.as_str().to_owned(), challenge.clone());
+        locked(&self.challenges).insert(access.server(), challenge.clone());
         self.obtain(access, &challenge, rejected, service).await
     }
 
@@ -197,6 +229,10 @@ impl Authenticator {
         rejected: Option<&Grant>,
         service: &S,
     ) -> Result<Grant, Error> {
+        let (realm, service_name) = match challenge {
+            Challenge::Basic { realm } => return self.obtain_password(access, realm).await,
+            Challenge::Bearer { realm, service } => (realm, service.as_deref()),
+        };
         let slot = Arc::clone(locked(&self.slots).entry(access.key()).or_default());
         // Held while the token comes: others that need it wait here and then find it.
         let mut latest = slot.grant.lock().await;
@@ -206,50 +242,54 @@ impl Authenticator {
         {
             return Ok(grant.clone());
         }
-        let found = match &access.given {
-            Some(credential) => Found { credential: Some(credential.clone()), trouble: None },
-            None => self.keyring.find(&access.registry, &access.repository).await?,
+        let found = self.find(access).await?;
+        let wrap = |source| Error::Token {
+            registry: access.registry.clone(),
+            scope: access.scopes.join(" "),
+            source: Box::new(source),
         };
-        let (header, expires, kind) = match challenge {
-            Challenge::Basic => {
-                let login = self.login(access, &access.origin, found.credential.as_ref());
-                (basic_grant(access, found)?, None, Kind::Password(login))
-            }
-            Challenge::Bearer { realm, service: name } => {
-                let scope = access.scopes.join(" ");
-                let wrap = |source| Error::Token {
-                    registry: access.registry.clone(),
-                    scope,
-                    source: Box::new(source),
-                };
-                self.check_realm(access, realm)?;
-                let trouble = found.trouble.clone();
-                let login = self.login(access, realm, found.credential.as_ref());
-                let trial = match login {
-                    Some(login) => login.trial().await?,
-                    None => None,
-                };
-                let request = token_request(access, realm, name.as_deref(), found.credential.as_ref());
-                let body = match (service.ask(request).await, trial) {
-                    (Ok(body), trial) => {
-                        if let Some(trial) = trial {
-                            trial.taken();
-                        }
-                        body
-                    }
-                    (Err(Error::Denied { status: 401, message, .. }), Some(trial)) => {
-                        return Err(trial.refused(message));
-                    }
-                    (Err(error), _) => return Err(wrap(with_help(error, access, trouble))),
-                };
-                let (header, expires) = read_token(&body, realm)?;
-                (header, expires, Kind::Token)
-            }
+        self.check_realm(access, realm)?;
+        let trial = match self.login(access, realm.to_string(), found.credential.as_ref()) {
+            Some(login) => login.trial().await?,
+            None => None,
         };
+        let request = token_request(access, realm, service_name, found.credential.as_ref());
+        let body = match (service.ask(request).await, trial) {
+            (Ok(body), trial) => {
+                if let Some(trial) = trial {
+                    trial.taken();
+                }
+                body
+            }
+            (Err(Error::Denied { status: 401, message, .. }), Some(trial)) => {
+                return Err(trial.refused(message, None));
+            }
+            (Err(error), _) => return Err(wrap(with_help(error, access, found.trouble))),
+        };
+        let (header, expires) = read_token(&body, realm)?;
         let serial = latest.as_ref().map_or(0, |grant| grant.serial) + 1;
-        let grant = Grant { header, expires, serial, has_worked: Arc::clone(&slot.has_worked), kind };
+        let has_worked = Arc::clone(&slot.has_worked);
+        let grant = Grant { header, expires, serial, has_worked, kind: Kind::Token };
         *latest = Some(grant.clone());
         Ok(grant)
+    }
+
+    /// The password itself. It costs nobody a request, so it is not kept for others.
+    async fn obtain_password(&self, access: &Access, realm: &str) -> Result<Grant, Error> {
+        let found = self.find(access).await?;
+        // A registry has one set of users.
+        let realm = if access.is_registry() { String::new() } else { realm.to_owned() };
+        let login = self.login(access, format!("{} {realm}", access.origin), found.credential.as_ref());
+        let header = basic_grant(access, found)?;
+        let kind = Kind::Password { login, realm };
+        Ok(Grant { header, expires: None, serial: 0, has_worked: Arc::default(), kind })
+    }
+
+    async fn find(&self, access: &Access) -> Result<Found, Error> {
+        match &access.given {
+            Some(credential) => Ok(Found { credential: Some(credential.clone()), trouble: None }),
+            None => self.keyring.find(&access.registry, &access.repository).await,
+        }
     }
 
     /// A password must not go out in the clear because a server says so.
@@ -316,7 +356,7 @@ pub(crate) fn read_challenge<'a>(
 ) -> Result<Challenge, Error> {
     let bad = |reason: String| Error::Protocol { url: url.into(), reason };
     let mut schemes = Vec::new();
-    let mut basic = false;
+    let mut basic = None;
     for header in headers {
         let text = header.to_str().map_err(|_| bad("its WWW-Authenticate header is not text".into()))?;
         let challenges = http_auth::parse_challenges(text)
@@ -333,12 +373,14 @@ pub(crate) fn read_challenge<'a>(
                 let realm = realm.ok_or_else(|| bad("the realm of its Bearer challenge is no URL".into()))?;
                 return Ok(Challenge::Bearer { realm, service: parameter("service") });
             }
-            basic |= challenge.scheme.eq_ignore_ascii_case("basic");
+            if challenge.scheme.eq_ignore_ascii_case("basic") {
+                basic = basic.or_else(|| Some(parameter("realm").unwrap_or_default()));
+            }
             schemes.push(clip(challenge.scheme));
         }
     }
-    if basic {
-        return Ok(Challenge::Basic);
+    if let Some(realm) = basic {
+        return Ok(Challenge::Basic { realm });
     }
     Err(bad(match schemes.as_slice() {
         [] => "it answered 401 without saying how to log in".to_owned(),

@@ -59,12 +59,12 @@ pub enum Error {
         /// What to try.
         help: Vec<String>,
     },
-    /// The other side refuses a login, whatever is asked for.
+    /// The other side refuses a login, and will whatever is asked for.
     #[error("{registry} refused the {login}{}", said(message))]
     LoginRefused {
         /// The registry, or the host.
         registry: String,
-        /// What was shown to it: `password of user ferry`.
+        /// What was shown to it: `password of user ferry`; where what was asked for may be the reason, with that.
         login: String,
         /// What the other side said.
         message: String,

@@ -1,9 +1,11 @@
 //! One request and its answer: who we are, redirects, the stall timer, and what each status means.
 
+mod grants;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use oci_distribution::errors::OciEnvelope;
 use url::Url;
 
@@ -16,8 +18,6 @@ use crate::{Client, Error, retry};
 
 /// As many as browsers and curl follow by default, or fewer.
 const MAX_REDIRECTS: usize = 10;
-/// New tokens for one request: many that run at once may each need one where tokens last for a few requests.
-const MAX_RENEWALS: u32 = 8;
 /// The most that is read of an answer that says no.
 const MAX_ERROR_BODY: usize = 16 << 10;
 /// The most that a token service may answer.
@@ -163,64 +163,6 @@ impl Client {
             Err(_) => {}
         }
         result.map(|response| Reply { response, permit })
-    }
-
-    async fn send_with_grants(&self, call: &Call<'_>) -> Result<reqwest::Response, Error> {
-        if let Identity::Given(_) = call.identity {
-            let response = self.exchange(call, None).await?;
-            if response.status().is_success() {
-                return Ok(response);
-            }
-            return Err(self.failure(response, Some(call)).await);
-        }
-        let mut grant = self.authenticator().grant(call.access, self).await?;
-        let mut response = self.show(call, grant.as_ref()).await?;
-        let mut renewals = 0;
-        while response.status() == StatusCode::UNAUTHORIZED
-            && same_origin(response.url(), &call.access.origin)
-        {
-            // One that came from the cache may have run out. A new one only if such ones have worked before; and a
-            // password that was refused is no other the second time.
-            let is_worth_it = renewals == 0 || grant.as_ref().is_some_and(Grant::has_worked);
-            let is_shown = grant.as_ref().is_some_and(Grant::is_password);
-            if is_shown || !is_worth_it || renewals == MAX_RENEWALS {
-                break;
-            }
-            renewals += 1;
-            let challenges = response.headers().get_all(header::WWW_AUTHENTICATE);
-            let challenge = auth::read_challenge(challenges.iter(), response.url())?;
-            // Read to its end, so that the connection can be used again.
-            let _ = self.error_body(response).await;
-            grant = Some(self.authenticator().answer(call.access, challenge, grant.as_ref(), self).await?);
-            response = self.show(call, grant.as_ref()).await?;
-        }
-        if let Some(grant) = grant.filter(|_| response.status() != StatusCode::UNAUTHORIZED) {
-            grant.works();
-        }
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        Err(self.failure(response, Some(call)).await)
-    }
-
-    /// Sends `call` with what it shows; a password that may be wrong is shown by one request alone.
-    async fn show(&self, call: &Call<'_>, grant: Option<&Grant>) -> Result<reqwest::Response, Error> {
-        let trial = match grant {
-            Some(grant) => grant.trial().await?,
-            None => None,
-        };
-        let response = self.exchange(call, grant).await?;
-        let Some(trial) = trial else { return Ok(response) };
-        let is_refused =
-            response.status() == StatusCode::UNAUTHORIZED && same_origin(response.url(), &call.access.origin);
-        if is_refused {
-            return Err(trial.refused(read_message(&self.error_body(response).await)));
-        }
-        // A server in trouble says nothing of the password.
-        if !response.status().is_server_error() {
-            trial.taken();
-        }
-        Ok(response)
     }
 
     /// Sends `call` and follows redirects. Who we are is shown to the origin alone.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Access;
-use crate::Error;
 use crate::credentials::Credential;
+use crate::{Error, SafeUrl};
 
 /// A login at one host.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Login {
 enum Verdict {
     Unknown,
     Taken,
-    /// With what the host said.
-    Refused(String),
+    /// With what was refused, and what the host said.
+    Refused(String, String),
 }
 
 /// A request that shows a login of which nobody knows yet whether it is right. Others wait until this is dropped; an end that
@@ -49,15 +49,20 @@ impl Login {
         match &*verdict {
             Verdict::Taken => Ok(None),
             Verdict::Unknown => Ok(Some(Trial { login: self.clone(), verdict })),
-            Verdict::Refused(message) => Err(self.refusal(message)),
+            Verdict::Refused(what, message) => Err(self.refusal(what, message)),
         }
     }
 
+    /// Whether it is known to be right.
+    pub(super) async fn is_taken(&self) -> bool {
+        matches!(*self.verdict.lock().await, Verdict::Taken)
+    }
+
     /// The same for every request, so that many can be told as one.
-    fn refusal(&self, message: &str) -> Error {
+    fn refusal(&self, what: &str, message: &str) -> Error {
         Error::LoginRefused {
             registry: self.registry.clone(),
-            login: self.name.clone(),
+            login: what.to_owned(),
             message: message.to_owned(),
         }
     }
@@ -69,10 +74,12 @@ impl Trial {
         *self.verdict = Verdict::Taken;
     }
 
-    /// The host refused it, and said this.
-    pub(crate) fn refused(mut self, message: String) -> Error {
-        let error = self.login.refusal(&message);
-        *self.verdict = Verdict::Refused(message);
+    /// The host refused it, and said this. Where it was shown for `right`, that may be what was refused.
+    pub(crate) fn refused(mut self, message: String, right: Option<&SafeUrl>) -> Error {
+        let name = &self.login.name;
+        let what = right.map_or_else(|| name.clone(), |right| format!("{name}, or the right to {right}"));
+        let error = self.login.refusal(&what, &message);
+        *self.verdict = Verdict::Refused(what, message);
         error
     }
 }

@@ -23,6 +23,7 @@ fn challenges() {
         realm: Url::parse(realm).unwrap(),
         service: service.map(str::to_owned),
     };
+    let basic = |realm: &str| Challenge::Basic { realm: realm.to_owned() };
     for (headers, expected) in [
         (
             &[
@@ -38,9 +39,10 @@ fn challenges() {
         ),
         (&[r#"bearer REALM="https://a.example/t""#], bearer("https://a.example/t", None)),
         (&[r#"Bearer realm="/token""#], bearer("https://r.example/token", None)),
-        (&[r#"Basic realm="Registry Realm""#], Challenge::Basic),
+        (&[r#"Basic realm="Registry Realm""#], basic("Registry Realm")),
+        (&["Basic"], basic("")),
         (&[r#"Basic realm="a", Bearer realm="https://a.example/t""#], bearer("https://a.example/t", None)),
-        (&["Negotiate", r#"Basic realm="Nexus""#], Challenge::Basic),
+        (&["Negotiate", r#"Basic realm="Nexus""#], basic("Nexus")),
     ] {
         assert_eq!(challenge(headers).unwrap(), expected, "{headers:?}");
     }
