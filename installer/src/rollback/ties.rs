@@ -78,15 +78,20 @@ impl<'a> Ties<'a> {
     /// The steps that this one needs, and those that they need, as far as `leads_on`.
     fn behind(&self, step: &Step, leads_on: impl Fn(&Step) -> bool) -> BTreeSet<StepId> {
         let mut behind = BTreeSet::new();
-        let mut open = step.after.clone();
+        let mut open: Vec<StepId> = needs(step).collect();
         while let Some(id) = open.pop() {
             let Some(&need) = self.steps.get(&id) else { continue };
             if behind.insert(id) && leads_on(need) {
-                open.extend(&need.after);
+                open.extend(needs(need));
             }
         }
         behind
     }
+}
+
+/// Where it needs one of several, each may be the one.
+fn needs(step: &Step) -> impl Iterator<Item = StepId> {
+    step.after.iter().chain(&step.one_of).copied()
 }
 
 /// Whether a registry keeps its images in it.

@@ -28,8 +28,12 @@ impl Ground {
 
     /// Begins a run of the service.
     async fn apply_service(&self, stop: Option<Stop>) -> RunFolder {
-        let (context, desire) = (self.context(), self.service());
-        let plan = plan(identity(&context), &desire, &observe(&context, &desire.resources).await).unwrap();
+        self.apply_this(&self.service(), stop).await
+    }
+
+    async fn apply_this(&self, desire: &Desire, stop: Option<Stop>) -> RunFolder {
+        let context = self.context();
+        let plan = plan(identity(&context), desire, &observe(&context, &desire.resources).await).unwrap();
         let (run, journal) = RunFolder::begin(&self.path("site.ferry"), &plan, &[]).unwrap();
         *journal.stop.lock().unwrap() = stop;
         let _ = apply(&context, &plan, &run, &journal, &Progress::default()).await;
@@ -96,6 +100,25 @@ async fn what_something_needs_that_stays_stays_with_it() {
         assert_eq!(ground.picture(true), before);
         assert_eq!(ground.state().await, "undone");
     }
+}
+
+#[tokio::test]
+async fn what_needs_one_of_several_keeps_them_all() {
+    let ground = Ground::new();
+    let file = |name: &str| {
+        let content = Content::Text { text: format!("{name} of the run\n") };
+        Resource::new(Desired::File(File { path: ground.path(name), mode: 0o644, content }), "it is needed")
+    };
+    let images = [file("etc/image-1"), file("etc/image-2")];
+    let service = file("etc/service").after_one_of(images.each_ref().map(Resource::id));
+    let desire = Desire { resources: images.into_iter().chain([service]).collect(), ..Desire::default() };
+    ground.apply_this(&desire, None).await;
+    // It cannot be looked at, and may run.
+    fs::remove_file(ground.path("etc/service")).unwrap();
+    fs::create_dir(ground.path("etc/service")).unwrap();
+    let told = left(&ground.take_all_back().await);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(ground.path("etc/image-1").exists() && ground.path("etc/image-2").exists());
 }
 
 #[tokio::test]
