@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::locator::{LOCATOR_SIZE, Locator, Place};
 use crate::read::{BlobReader, Frames};
+use crate::volumes::first_volume;
 use crate::{Error, PublicKey, SignatureState, Volumes, check, seek_table, signature};
 
 /// The largest catalog that is read: some 500,000 blobs.
@@ -61,7 +62,10 @@ impl Bundle {
 
     fn open_inner(path: &Path, trust: &Trust) -> Result<Self, Error> {
         let volumes = Volumes::open(path)?;
-        let locator = read_locator(&volumes)?;
+        let locator = read_locator(&volumes).map_err(|error| match (error, first_volume(path)) {
+            (error @ Error::Io { .. }, _) | (error, None) => error,
+            (_, Some(first)) => Error::LaterVolume { path: path.to_owned(), first },
+        })?;
         volumes.check_list(locator.catalog_digest)?;
         let catalog = read_member(&volumes, locator.catalog, MAX_CATALOG, "the size of the catalog")?;
         let actual = Digest::of(&catalog);

@@ -112,9 +112,6 @@ impl Volumes {
                 Self::open_listed(path, &with_suffix(path, VOLUMES_SUFFIX))
             }
             None => {
-                if let Some(first) = first_volume(path) {
-                    return Err(Error::LaterVolume { path: path.to_owned(), first });
-                }
                 let file = File::open(path).map_err(Error::io("opening", path))?;
                 if file.metadata().map_err(Error::io("opening", path))?.is_dir() {
                     return Err(Error::NotABundle { path: path.to_owned(), reason: "it is a folder" });
@@ -358,8 +355,8 @@ impl Volumes {
     }
 }
 
-/// For `NAME.002` and those behind it, `NAME.001` where that lies beside it.
-fn first_volume(path: &Path) -> Option<PathBuf> {
+/// For `NAME.002` and those behind it, `NAME.001` where that lies beside it. A whole bundle may be called so too.
+pub(crate) fn first_volume(path: &Path) -> Option<PathBuf> {
     let number = path.extension()?.to_str()?;
     let first = path.with_extension("001");
     (number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()) && first.is_file())

@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use common::{Sample, key, open};
 use ferry_bundle::verify::verify;
-use ferry_bundle::{Bundle, SignatureState, Trust};
+use ferry_bundle::{Bundle, Error, SignatureState, Trust};
 use ferry_model::Digest;
 use ferry_model::event::Events;
 use proptest::prelude::*;
@@ -160,6 +160,20 @@ fn missing_and_short_volumes_are_named() {
     let error = open(&volume(1)).unwrap_err().to_string();
     assert!(error.contains("b.ferry.tar.zst.003 is missing"), "{error}");
     assert!(error.contains("b.ferry.tar.zst.005 has 5 bytes instead of 3000000"), "{error}");
+}
+
+#[test]
+fn a_later_volume_is_told_from_a_bundle_whose_name_ends_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let volume = |n: u32| folder.path().join(format!("b.{n:03}"));
+    sample().build(&folder.path().join("b"), Some(3_000_000), None);
+    for later in [2, 7] {
+        let error = open(&volume(later)).unwrap_err();
+        assert!(matches!(&error, Error::LaterVolume { first, .. } if *first == volume(1)), "{error}");
+    }
+    let whole = folder.path().join("b.026");
+    sample().build(&whole, None, None);
+    sample().assert_in(&open(&whole).unwrap());
 }
 
 /// A journal that speaks of data which is not there must not be believed.
