@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// The largest chart archive.
 pub(super) const MAX_ARCHIVE: u64 = 64 << 20;
@@ -191,10 +192,22 @@ impl Chart {
 
 /// Reads YAML the way helm does, to whom the last of two equal keys is right.
 pub(super) fn lenient<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    parse(text).map_err(|error| error.without_snippet().to_string())
+}
+
+/// Why it is no YAML; none where it is, or where there is more of it than the parser takes.
+pub(super) fn why_no_yaml(text: &str) -> Option<String> {
+    let error = parse::<IgnoredAny>(text).err()?;
+    let error = error.without_snippet();
+    let is_beyond = matches!(error, serde_saphyr::Error::Budget { .. });
+    (!is_beyond).then(|| error.to_string())
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.without_snippet().to_string())
+    serde_saphyr::from_str_with_options(text, options)
 }
 
 fn is_archive(name: &str) -> bool {

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 
 use ferry_model::failure::Class;
 use ferry_references::{Format, Found, How, Scopes, documents, format_of, is_split, survey};
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::chart::lenient;
+use super::chart::{lenient, why_no_yaml};
 use super::kustomize::Kustomized;
 use super::mention::{Mention, Weight, has_unknown};
 use super::{Checker, Content, Place, Unread, noted, unclear};
@@ -155,15 +154,38 @@ fn survey_file(checker: &mut Checker, file: &OneFile<'_>, text: &str) {
 
 /// The documents that cannot be parsed. Images in them are found as in any text, but kubectl and compose refuse them.
 fn no_yaml(name: &str, text: &str) -> Vec<Place> {
+    if name.ends_with(".json") && !is_deployed(text) {
+        return Vec::new();
+    }
     let broken = documents(text).filter_map(|range| {
-        lenient::<IgnoredAny>(&text[range.clone()]).err()?;
+        let document = without_directives(&text[range.clone()]);
+        if document.contains("{{") || document.contains("{%") {
+            // It becomes YAML when it is rendered.
+            return None;
+        }
+        why_no_yaml(document)?;
         // Once more from the line that it begins at, so that the reason names lines of the file.
         let line = text[..range.start].matches('\n').count();
-        let reason = lenient::<IgnoredAny>(&format!("{}{}", "\n".repeat(line), &text[range])).err()?;
+        let reason = why_no_yaml(&format!("{}{document}", "\n".repeat(line)))?;
         let place = ferry_references::Place { line: line + 1, ..ferry_references::Place::default() };
         Some((place, format!("this is no YAML, so it was searched as any text is: {reason}")))
     });
     broken.map(|(place, reason)| noted(name, None, place, Some(reason))).collect()
+}
+
+/// Whether JSON looks like something of Kubernetes or Marathon. Settings of editors and compilers have comments, and nobody
+/// deploys them.
+fn is_deployed(json: &str) -> bool {
+    let says = |key: &str| json.contains(&format!("\"{key}\""));
+    says("apiVersion") || (says("id") && (says("container") || says("containers")))
+}
+
+/// A document without what is said at its end of the next: `%YAML 1.2`.
+fn without_directives(document: &str) -> &str {
+    let of_next = |line: &&str| line.starts_with(['%', '#']) || line.trim().is_empty();
+    let length: usize = document.split_inclusive('\n').rev().take_while(of_next).map(str::len).sum();
+    let (body, end) = document.split_at(document.len() - length);
+    if end.lines().any(|line| line.starts_with('%')) { body } else { document }
 }
 
 /// The paths of images that compose builds itself.
@@ -225,5 +247,34 @@ mod tests {
         assert_eq!(without_own(text), "a: 1\n\n\n\n---\napiVersion: v1\n");
         let other = "apiVersion: v1\ndata:\n  a: |\n    apiVersion: ferry/v1\n";
         assert!(matches!(without_own(other), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_nobody_parses_as_it_is_written_is_not_called_broken() {
+        let many = format!("a: [{}]\n", "1, ".repeat(300_000));
+        for (name, text) in [
+            ("helmfile.yaml", "releases:\n{{- range .Values.all }}\n- name: {{ . }}\n{{- end }}\n"),
+            ("play.yaml", "{% if a %}\nimage: a/b:1\n{% endif %}\n"),
+            ("tsconfig.json", "{\n  \"target\": \"es6\", // new enough\n  \"module\": \"a\" // b\n}\n"),
+            ("a.yaml", "%YAML 1.2\n---\na: 1\n"),
+            ("a.yaml", "# both\n%YAML 1.2\n---\na: 1\n...\n# next\n%YAML 1.2\n---\nb: 1\n"),
+            ("a.yaml", many.as_str()),
+        ] {
+            assert_eq!(no_yaml(name, text), [], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_kubectl_and_marathon_refuse_is_told() {
+        for (name, text, line) in [
+            ("a.yaml", "a: 1\n---\nb: [\n", 2),
+            ("a.yaml", "a: {{ .b }}\n  c: [\n---\nb: [\n", 3),
+            ("a.yaml", "%YAML 1.2\n---\nb: [\n", 2),
+            ("a.json", "{\"kind\": \"Pod\", \"apiVersion\": \"v1\" // here\n}", 1),
+            ("a.json", "{\"container\": {}, \"id\": \"/a\" // here\n}", 1),
+        ] {
+            let lines: Vec<_> = no_yaml(name, text).iter().map(|place| place.line).collect();
+            assert_eq!(lines, [Some(line)], "{text}");
+        }
     }
 }
