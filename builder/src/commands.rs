@@ -25,7 +25,7 @@ const PROGRAM: &str = "ferry-builder";
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Example:\n  ferry-builder init -o bundle.yaml\n  ferry-builder lock bundle.yaml\n  ferry-builder build bundle.yaml -o bundle.ferry.tar.zst --key ferry.key\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 differs (diff, lock)"
+    after_help = "Example:\n  ferry-builder init -o bundle.yaml\n  ferry-builder lock bundle.yaml\n  ferry-builder build bundle.yaml -o bundle.ferry.tar.zst --key ferry.key\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 differs (diff, lock), 130 interrupted (Ctrl-C)"
 )]
 struct Cli {
     #[command(subcommand)]

@@ -36,7 +36,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub\n  ferry-installer init bundle.ferry.tar.zst -o site.yaml   # then edit it\n  ferry-installer plan bundle.ferry.tar.zst --site site.yaml\n  ferry-installer apply bundle.ferry.tar.zst --site site.yaml\n\nWithout a site file:\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 would change (plan, rewrite)"
+    after_help = "Example:\n  ferry-installer verify bundle.ferry.tar.zst --public-key ferry.pub\n  ferry-installer init bundle.ferry.tar.zst -o site.yaml   # then edit it\n  ferry-installer plan bundle.ferry.tar.zst --site site.yaml\n  ferry-installer apply bundle.ferry.tar.zst --site site.yaml\n\nWithout a site file:\n  ferry-installer push bundle.ferry.tar.zst --registry registry.corp:5000\n  ferry-installer serve bundle.ferry.tar.zst --listen 0.0.0.0:5000\n\nExit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 would change (plan, rewrite), 130 interrupted (Ctrl-C)"
 )]
 struct Cli {
     #[command(subcommand)]
