@@ -43,8 +43,52 @@ const HELPER_TIMEOUT: Duration = Duration::from_secs(120);
 pub(crate) struct Keyring {
     /// Those that were given, by host.
     logins: BTreeMap<String, Login>,
-    files: Vec<PathBuf>,
+    files: Vec<AuthFile>,
     found: Mutex<HashMap<(PathBuf, Vec<String>), Found>>,
+}
+
+#[derive(Debug)]
+struct AuthFile {
+    path: PathBuf,
+    /// Of one that the user named: a pipe can be read but once.
+    text: Option<Text>,
+}
+
+/// What such a file holds, which is secret.
+#[derive(Clone)]
+struct Text(Vec<u8>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Text")
+    }
+}
+
+impl AuthFile {
+    /// What it holds; `None` if it is not there.
+    fn read(&self) -> Result<Option<Text>, Error> {
+        if let Some(text) = &self.text {
+            return Ok(Some(text.clone()));
+        }
+        match std::fs::read(&self.path) {
+            Ok(text) => Ok(Some(text.into())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(auth_file_error(&self.path, error.to_string())),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Text {
+    /// `/dev/null` and an empty file say that there are no credentials.
+    fn from(text: Vec<u8>) -> Self {
+        Self(if text.trim_ascii().is_empty() { b"{}".to_vec() } else { text })
+    }
+}
+
+impl From<PathBuf> for AuthFile {
+    fn from(path: PathBuf) -> Self {
+        Self { path, text: None }
+    }
 }
 
 impl Keyring {
@@ -54,10 +98,14 @@ impl Keyring {
             Some(path) => {
                 // Named by the user, so it has to be there and to be read; the others need not.
                 let text = std::fs::read(path).map_err(|source| auth_file_error(path, source.to_string()))?;
-                parse(path, &text)?;
-                vec![path.to_owned()]
+                let text = Text::from(text);
+                parse(path, &text.0)?;
+                vec![AuthFile { path: path.to_owned(), text: Some(text) }]
             }
-            None => default_files(|name| std::env::var_os(name).map(PathBuf::from)),
+            None => {
+                let files = default_files(|name| std::env::var_os(name).map(PathBuf::from));
+                files.into_iter().map(AuthFile::from).collect()
+            }
         };
         Ok(Self { logins: BTreeMap::new(), files, found: Mutex::default() })
     }
@@ -73,12 +121,9 @@ impl Keyring {
         if let Some(Login { user, password }) = self.logins.get(registry).cloned() {
             return Ok(Found { credential: Some(Credential::Password { user, password }), trouble: None });
         }
-        for path in &self.files {
-            let text = match std::fs::read(path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(auth_file_error(path, error.to_string())),
-            };
+        for file in &self.files {
+            let path = &file.path;
+            let Some(Text(text)) = file.read()? else { continue };
             let servers = servers(path, &text, registry, repository)?;
             let key = (path.clone(), servers.clone());
             let known = self.lock().get(&key).cloned();
@@ -224,7 +269,7 @@ mod tests {
         std::fs::write(files[0].path(), r#"{"auths": {}}"#).unwrap();
         let document = serde_json::json!({"auths": {"r:5000": {"auth": encoded("host:1")}}});
         std::fs::write(files[1].path(), document.to_string()).unwrap();
-        let files = files.iter().map(|file| file.path().to_owned()).collect();
+        let files = files.iter().map(|file| file.path().to_owned().into()).collect();
         let keyring = Keyring { logins: BTreeMap::new(), files, found: Mutex::default() };
         for _ in 0..2 {
             let found = keyring.find("r:5000", "team/app").await.unwrap();
@@ -257,6 +302,29 @@ mod tests {
         ] {
             let found = keyring.find(registry, repository).await.unwrap();
             assert_eq!(found.credential, expected, "{registry}/{repository}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_named_file_may_be_empty_or_a_pipe() {
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        for path in [Path::new("/dev/null"), empty.path()] {
+            let found = Keyring::new(Some(path)).unwrap().find("r:5000", "app").await.unwrap();
+            assert_eq!(found, Found::default());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let document = serde_json::json!({"auths": {"r:5000": {"auth": encoded("me:1")}}}).to_string();
+        let writer = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || std::fs::write(pipe, document).unwrap())
+        };
+        let keyring = Keyring::new(Some(&pipe)).unwrap();
+        writer.join().unwrap();
+        for repository in ["a", "b"] {
+            let found = keyring.find("r:5000", repository).await.unwrap();
+            assert_eq!(found.credential, Some(password("me", "1")));
         }
     }
 
