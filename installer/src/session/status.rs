@@ -199,11 +199,22 @@ fn run_status(report: &Report, undo: Undo, is_changing: bool) -> RunStatus {
 impl Status {
     /// Whether everything that was made is still so, and nothing is left half done.
     pub fn is_good(&self) -> bool {
-        let last = self.runs.last().is_none_or(|run| matches!(run.state, "done" | "undone"));
-        last && self.changing.is_none()
+        self.standing().is_none_or(|run| run.state == "done")
+            && self.half_undone().is_none()
+            && self.changing.is_none()
             && self.changed_since.is_empty()
             && self.unknown.is_empty()
             && self.ending.is_empty()
+    }
+
+    /// The newest run of which anything stands.
+    fn standing(&self) -> Option<&RunStatus> {
+        self.runs.iter().rev().find(|run| run.state != "undone")
+    }
+
+    /// A run that is half undone, which holds up all others.
+    fn half_undone(&self) -> Option<&RunStatus> {
+        self.runs.iter().rev().find(|run| run.state == "half undone")
     }
 
     /// For people.
@@ -255,7 +266,7 @@ impl Status {
         if self.changing.is_some() {
             return Some("wait for it to end; `status` then tells what it has come to".into());
         }
-        let last = self.runs.last()?;
+        let last = self.half_undone().or_else(|| self.standing())?;
         let hint = match last.state {
             "cut off" => "`apply` goes on where the run stopped; `rollback` takes it back",
             "half undone" => {

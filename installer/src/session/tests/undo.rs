@@ -198,6 +198,21 @@ async fn a_run_that_is_half_taken_back_goes_on_or_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_half_taken_back_shows_behind_one_that_is_gone() {
+    let ground = Ground::new();
+    ground.apply(None).await.unwrap();
+    ground.apply_service(None).await;
+    rollback_site(&ground.context(), None).await.unwrap();
+    assert!(status(&ground.context()).await.unwrap().is_good());
+    ground.block("etc/daemon.json");
+    rollback_site(&ground.context(), None).await.unwrap();
+    let told = status(&ground.context()).await.unwrap();
+    let states: Vec<&str> = told.runs.iter().map(|run| run.state).collect();
+    assert_eq!(states, ["half undone", "undone"]);
+    assert!(!told.is_good() && told.text().contains("next: ") && told.text().contains("rollback 0001"));
+}
+
+#[tokio::test]
 async fn what_was_not_come_to_when_a_run_is_given_up_is_told() {
     let ground = Ground::new();
     ground.apply(None).await.unwrap();
