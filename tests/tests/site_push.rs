@@ -138,3 +138,38 @@ fn doubt(journal: &Path, plan: &Path, path: &str) -> Result<usize> {
     ensure!(begun.contains(&step.with_context(|| format!("{name} has a step"))?), "it is not begun");
     Ok(begun.difference(&done).count())
 }
+
+/// Some registries give out no image with known holes, and yet tell what a tag names and take pushes.
+#[test]
+fn what_the_registry_does_not_give_stops_no_push() -> Result<()> {
+    let (old, new) = (image(0, &[3000]), image(0, &[2000, 500]));
+    for keeps in [false, true] {
+        let registry = Registry::start(Setup::default());
+        registry.load(&old);
+        let workspace = site_of(std::slice::from_ref(&new), &registry.host())?;
+        let withhold = || {
+            let root = old.root.to_string();
+            registry.fail_when(move |kind, path, _| {
+                let is_it = kind == Kind::ManifestGet && path.ends_with(&root);
+                is_it.then_some(axum::http::StatusCode::PRECONDITION_FAILED)
+            });
+        };
+        if !keeps {
+            withhold();
+        }
+        installer(&workspace, &["apply", "bundle"]).succeed()?;
+        ensure!(registry.tag("team/app-00", "1.0") == Some(new.root));
+        withhold();
+        let rollback = installer(&workspace, &["rollback"]);
+        // What was kept can be given back; what was not is told.
+        let expected = if keeps {
+            rollback.succeed()?;
+            old.root
+        } else {
+            rollback.fail_with(1)?.prints("which the registry does not give")?;
+            new.root
+        };
+        ensure!(registry.tag("team/app-00", "1.0") == Some(expected));
+    }
+    Ok(())
+}

@@ -6,6 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use ferry_model::Digest;
+use ferry_model::failure::Failure as _;
 use ferry_model::plan::{Image, State};
 use ferry_model::report::Failed;
 use ferry_transfer::manifest::{Parsed, parse};
@@ -115,43 +116,48 @@ fn notes(item: &Item, before: &State) -> Vec<Note> {
         .collect()
 }
 
-/// Keeps what is there now. Nothing where a push cannot change it: what a digest names stays what it is.
+/// Keeps what is there now. Nothing where a push cannot change it: what a digest names stays what it is. Nothing, too, of what the
+/// registry does not give: some take a push and yet give out no image with known holes.
 async fn keep(repository: &Repository, kept: &Kept, note: &Note) -> Result<Beside, Failed> {
     let bytes = match note {
-        Note::List(tag) => current(repository, tag).await?.map(|(_, bytes)| bytes).unwrap_or_default(),
-        Note::Index(digest) | Note::Absent(digest) => {
-            match repository.head(&digest.to_string()).await.map_err(|error| Failed::new(&error))? {
-                Some(_) => return Ok(Beside::new()),
-                None => Bytes::new(),
-            }
-        }
+        Note::List(tag) => match repository.manifest(tag).await {
+            Ok(list) => Some(list.bytes),
+            Err(Error::NotFound { .. }) => Some(Bytes::new()),
+            Err(error) => not_given(error)?,
+        },
+        Note::Index(digest) | Note::Absent(digest) => match repository.head(&digest.to_string()).await {
+            Ok(found) => found.is_none().then(Bytes::new),
+            Err(error) => not_given(error)?,
+        },
         Note::Had(digest) => return keep_manifests(repository, kept, digest).await,
     };
-    Ok(Beside::from([(note.to_string(), kept.save(&bytes)?)]))
+    match bytes {
+        Some(bytes) => Ok(Beside::from([(note.to_string(), kept.save(&bytes)?)])),
+        None => Ok(Beside::new()),
+    }
+}
+
+/// Nothing, unless the registry may give it when it is asked again.
+fn not_given<T>(error: Error) -> Result<Option<T>, Failed> {
+    if error.class().is_retryable() { Err(Failed::new(&error)) } else { Ok(None) }
 }
 
 /// What a tag names now.
 pub(super) async fn current(repository: &Repository, tag: &str) -> Result<Option<(Digest, Bytes)>, Failed> {
-    Ok(read(repository, tag).await?.map(|raw| (raw.digest, raw.bytes)))
-}
-
-async fn read(repository: &Repository, reference: &str) -> Result<Option<RawManifest>, Failed> {
-    match repository.manifest(reference).await {
-        Ok(raw) => Ok(Some(raw)),
+    match repository.manifest(tag).await {
+        Ok(raw) => Ok(Some((raw.digest, raw.bytes))),
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(Failed::new(&error)),
     }
 }
 
-/// Keeps a manifest, and those below it if they are not too large. What nobody could push again is not kept.
+async fn given(repository: &Repository, digest: &Digest) -> Result<Option<RawManifest>, Failed> {
+    repository.manifest(&digest.to_string()).await.map(Some).or_else(not_given)
+}
+
+/// Keeps a manifest, and those below it if they are not too large.
 async fn keep_manifests(repository: &Repository, kept: &Kept, digest: &Digest) -> Result<Beside, Failed> {
-    let root = match repository.manifest(&digest.to_string()).await {
-        Ok(root) => root,
-        Err(Error::NotFound { .. } | Error::Schema1 { .. } | Error::TooLarge { .. } | Error::Manifest(_)) => {
-            return Ok(Beside::new());
-        }
-        Err(error) => return Err(Failed::new(&error)),
-    };
+    let Some(root) = given(repository, digest).await? else { return Ok(Beside::new()) };
     let mut beside = Beside::from([(Note::Had(*digest).to_string(), kept.save(&root.bytes)?)]);
     let below = match parse(&root.bytes, &root.media_type) {
         Ok(Parsed::Index { manifests, .. }) => manifests,
@@ -161,7 +167,7 @@ async fn keep_manifests(repository: &Repository, kept: &Kept, digest: &Digest) -
         return Ok(beside);
     }
     for child in below {
-        if let Some(raw) = read(repository, &child.digest.to_string()).await? {
+        if let Some(raw) = given(repository, &child.digest).await? {
             beside.insert(Note::Had(child.digest).to_string(), kept.save(&raw.bytes)?);
         }
     }

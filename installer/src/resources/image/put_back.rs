@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferry_model::Digest;
+use ferry_model::failure::Failure as _;
 use ferry_model::journal::Before;
 use ferry_model::plan::Image;
 use ferry_model::report::Failed;
@@ -27,10 +28,22 @@ impl Moved<'_> {
         let root = had.parse().ok().and_then(|digest: Digest| files.remove(&digest));
         let (kind, bytes) = match (self.repository.manifest(had).await, &root) {
             (Ok(raw), _) => (raw.media_type, raw.bytes),
-            (Err(Error::NotFound { .. }), Some(file)) => self.read(file)?,
+            // Some registries take what they do not give out.
+            (Err(error), Some(file)) if !error.class().is_retryable() => self.read(file)?,
             (Err(Error::NotFound { .. }), None) => {
                 let reason =
                     format!("{} named {had} before, and the registry no longer has that", self.image.name());
+                return Ok(Undone::Left(reason));
+            }
+            // A login can be put right; what else it answers it will answer again.
+            (Err(error), None)
+                if !error.class().is_retryable() && !matches!(error.status(), None | Some(401)) =>
+            {
+                let reason = format!(
+                    "{} named {had} before, which the registry does not give: {}",
+                    self.image.name(),
+                    Failed::new(&error)
+                );
                 return Ok(Undone::Left(reason));
             }
             (Err(error), _) => return Err(Failed::new(&error)),
