@@ -236,16 +236,39 @@ fn that_deletes_ten() -> Result<(Workspace, Registry)> {
     Ok((workspace, registry))
 }
 
+/// Images have no halves: what is left of them holds up no site.
 #[test]
 fn taking_back_that_failed_half_way_is_done_by_the_next() -> Result<()> {
     let (workspace, registry) = that_deletes_ten()?;
-    let failed = installer(&workspace, &["rollback"]).run()?;
-    ensure!(failed.code != Some(0), "{failed}");
+    installer(&workspace, &["rollback"]).fail_with(1)?.prints("20 left as they are")?;
+    is_undone_in_part(&workspace, "0001", "mend that and take the run back again")?;
     let left = manifests(&registry).lines().count();
     ensure!(left > 0 && left < 60, "{}", manifests(&registry));
     registry.heal();
-    installer(&workspace, &["rollback"]).succeed()?.prints("undone")?;
+    installer(&workspace, &["rollback", "1"]).succeed()?.prints("undone")?;
     ensure!(manifests(&registry).is_empty(), "{}", manifests(&registry));
+    Ok(())
+}
+
+/// A tag of somebody's that the registry keeps to itself: what is below it cannot be told, and may be what the run brought.
+#[test]
+fn what_the_registry_does_not_tell_of_others_leaves_images_and_holds_up_nothing() -> Result<()> {
+    let (workspace, _source) = many(3)?;
+    let registry = Registry::start(Setup { sparse_indexes: true, ..Setup::default() });
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []});
+    let theirs = format!("http://{}/v2/team/app/manifests/theirs", registry.host());
+    put(&theirs, INDEX, index.to_string())?;
+    let before = manifests(&registry);
+    plain(&workspace, &registry.host())?;
+    installer(&workspace, &["apply", "bundle"]).succeed()?;
+    registry.fail_when(|kind, _, _| (kind == Kind::ManifestGet).then_some(StatusCode::FORBIDDEN));
+    let left = installer(&workspace, &["rollback"]).fail_with(1)?;
+    left.prints("3 left as they are")?.prints("whether others need it cannot be told: theirs: ")?;
+    is_undone_in_part(&workspace, "0001", "cannot be told")?;
+    installer(&workspace, &["apply", "bundle"]).succeed()?.prints("nothing to do")?;
+    registry.heal();
+    installer(&workspace, &["rollback", "1"]).succeed()?.prints("3 undone")?;
+    ensure!(manifests(&registry) == before, "{}", manifests(&registry));
     Ok(())
 }
 
@@ -306,11 +329,21 @@ fn a_run_is_taken_back_from_the_registry_that_it_went_to() -> Result<()> {
     Ok(())
 }
 
+/// As the journal stands when taking back is killed before it could note how anything came out.
+fn cut_off_while_undoing(workspace: &Workspace) -> Result<()> {
+    let path = workspace.path("site.ferry/runs/0001/journal.jsonl");
+    let text = fs::read_to_string(&path)?;
+    let (known, last) = text.rsplit_once("\"undoing\"").context("undoing began")?;
+    let rest = last.find('\n').context("a whole line")?;
+    Ok(fs::write(&path, &text[..known.len() + "\"undoing\"".len() + rest + 1])?)
+}
+
 #[test]
 fn a_run_that_is_half_taken_back_can_be_given_up() -> Result<()> {
     let (workspace, registry) = that_deletes_ten()?;
     let way_out = "rollback 0001 --leave";
-    installer(&workspace, &["rollback"]).fail_with(1)?.prints(way_out)?;
+    installer(&workspace, &["rollback"]).fail_with(1)?;
+    cut_off_while_undoing(&workspace)?;
     installer(&workspace, &["status"]).run()?.prints("half undone")?.prints(way_out)?;
     let refused = installer(&workspace, &["apply", "bundle"]).fail_with(1)?;
     refused.says("run 0001 is half taken back")?.says(way_out)?;

@@ -65,8 +65,10 @@ impl<'a> Came<'a> {
     pub(super) fn new(step: &'a Step, begun: &StepProgress, ended: Ended) -> Self {
         let is_half = match ended {
             Ended::Restored | Ended::Left { .. } => false,
-            // What an earlier undo has left half done is so still. An image has no halves.
-            Ended::NotTried(_) => begun.undoing && !is_image(step),
+            // An image has no halves.
+            Ended::NotTried(_) | Ended::Failed(_) if is_image(step) => false,
+            // What an earlier undo has left half done is so still.
+            Ended::NotTried(_) => begun.undoing,
             Ended::Failed(_) => true,
         };
         Self { step, ended, is_half }

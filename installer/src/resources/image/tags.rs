@@ -18,7 +18,15 @@ pub(super) struct Tags {
     /// Tags that the run made, which may go with what they name.
     own: BTreeSet<String>,
     jobs: usize,
-    others: OnceCell<BTreeMap<Digest, Named>>,
+    others: OnceCell<Others>,
+}
+
+/// What others' tags lead to.
+#[derive(Debug, Default)]
+struct Others {
+    named: BTreeMap<Digest, Named>,
+    /// The first of them of which the registry does not tell, and why: anything may be below it.
+    untold: Option<String>,
 }
 
 /// How others' tags lead to a manifest.
@@ -45,12 +53,15 @@ impl Tags {
         name: &str,
     ) -> Result<Undone, Failed> {
         let others = self.others.get_or_try_init(|| self.ask(repository)).await?;
-        let why = match others.get(digest) {
+        let why = match others.named.get(digest) {
             Some(Named::By(tag)) => {
                 Some(format!("its manifest is also tagged {tag}, which would go with it"))
             }
             Some(Named::Below(tag)) => Some(format!("it is part of what is tagged {tag}, which needs it")),
-            None => None,
+            None => others
+                .untold
+                .as_ref()
+                .map(|untold| format!("whether others need it cannot be told: {untold}")),
         };
         if let Some(why) = why {
             return Ok(Undone::Left(format!("{name} stays in the registry: {why}")));
@@ -65,41 +76,79 @@ impl Tags {
         }
     }
 
-    async fn ask(&self, repository: &Repository) -> Result<BTreeMap<Digest, Named>, Failed> {
+    /// Fails only where asking again may help.
+    async fn ask(&self, repository: &Repository) -> Result<Others, Failed> {
         let tags = match repository.tags().await {
             Ok(tags) => tags,
             Err(Error::NotFound { .. }) => Vec::new(),
-            Err(error) => return Err(Failed::new(&error)),
+            Err(error) => return Ok(Others { untold: Some(refused(&error)?), ..Others::default() }),
         };
         let others = tags.into_iter().filter(|tag| !self.own.contains(tag) && !is_list(tag));
-        let named: Vec<(Digest, Named)> = stream::iter(others)
-            .map(async |tag| named(repository, tag).await.map_err(|error| Failed::new(&error)))
+        let asked: Vec<_> = stream::iter(others)
+            .map(async |tag| named(repository, tag).await)
             .buffer_unordered(self.jobs)
-            .try_concat()
+            .try_collect()
             .await?;
-        // What a tag names itself is told before what is below another's.
-        let (by, below): (Vec<_>, Vec<_>) =
-            named.into_iter().partition(|(_, named)| matches!(named, Named::By(_)));
-        Ok(below.into_iter().chain(by).collect())
+        let mut others = Others::default();
+        for (tag, seen) in asked {
+            match seen {
+                Seen::Nothing => {}
+                Seen::This(digest, below) => {
+                    for child in below {
+                        others.named.entry(child).or_insert_with(|| Named::Below(tag.clone()));
+                    }
+                    // What a tag names itself is told before what is below another's.
+                    others.named.insert(digest, Named::By(tag));
+                }
+                Seen::Untold(digest, why) => {
+                    others.untold.get_or_insert_with(|| format!("{tag}: {why}"));
+                    others.named.extend(digest.map(|digest| (digest, Named::By(tag))));
+                }
+            }
+        }
+        Ok(others)
     }
 }
 
-/// What a tag names, and what is below that.
-async fn named(repository: &Repository, tag: String) -> Result<Vec<(Digest, Named)>, Error> {
-    let Some(found) = repository.head(&tag).await? else { return Ok(Vec::new()) };
-    let mut named = Vec::new();
-    if is_index(&found.media_type) {
-        let below = match repository.manifest(&found.digest.to_string()).await {
-            Ok(raw) => parse(&raw.bytes, &raw.media_type)?,
-            Err(Error::NotFound { .. }) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        if let Parsed::Index { manifests, .. } = below {
-            named.extend(manifests.into_iter().map(|child| (child.digest, Named::Below(tag.clone()))));
+/// What a tag leads to.
+enum Seen {
+    Nothing,
+    /// The manifest that it names, and what is below that.
+    This(Digest, Vec<Digest>),
+    /// The registry does not tell all of it, and would not if it were asked again: what is known, and why no more.
+    Untold(Option<Digest>, String),
+}
+
+async fn named(repository: &Repository, tag: String) -> Result<(String, Seen), Failed> {
+    let seen = match repository.head(&tag).await {
+        Ok(None) => Seen::Nothing,
+        Ok(Some(found)) if is_index(&found.media_type) => below(repository, found.digest).await?,
+        Ok(Some(found)) => Seen::This(found.digest, Vec::new()),
+        Err(error) => Seen::Untold(None, refused(&error)?),
+    };
+    Ok((tag, seen))
+}
+
+/// What an index leads to.
+async fn below(repository: &Repository, index: Digest) -> Result<Seen, Failed> {
+    let parsed = match repository.manifest(&index.to_string()).await {
+        Ok(raw) => parse(&raw.bytes, &raw.media_type).map_err(Error::from),
+        Err(Error::NotFound { .. }) => return Ok(Seen::Nothing),
+        Err(error) => Err(error),
+    };
+    Ok(match parsed {
+        Ok(Parsed::Index { manifests, .. }) => {
+            Seen::This(index, manifests.into_iter().map(|child| child.digest).collect())
         }
-    }
-    named.push((found.digest, Named::By(tag)));
-    Ok(named)
+        Ok(_) => Seen::This(index, Vec::new()),
+        Err(error) => Seen::Untold(Some(index), refused(&error)?),
+    })
+}
+
+/// Why something is not told, where asking again would not help.
+fn refused(error: &Error) -> Result<String, Failed> {
+    let failed = Failed::new(error);
+    if error.class().is_retryable() { Err(failed) } else { Ok(failed.message) }
 }
 
 /// Whether it is the tag of a list of referrers: that names nothing but the list.
