@@ -10,7 +10,7 @@ mod registry;
 mod ties;
 
 use ferry_model::journal::JournalEvent;
-use ferry_model::plan::{Desired, Image, Plan, State, Step};
+use ferry_model::plan::{Action, Desired, Endpoint, Image, Plan, State, Step};
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::Error;
@@ -50,7 +50,10 @@ pub async fn rollback(
     let mut undoing = Undoing { context, of_images, journal, kept, mine, shut, ties };
     undoing.look_ahead(&steps).await;
     let mut is_half = false;
-    for batch in batches(&steps) {
+    for (number, batch) in batches(&steps).enumerate() {
+        if number > 0 {
+            undoing.ask_again(batch).await;
+        }
         // Each node by itself, and many at once, as they were set up.
         let (size, at_once) = match batch {
             [(step, _), ..] if is_node(step) => (1, context.site.site.limits.steps.max(1)),
@@ -70,6 +73,9 @@ pub async fn rollback(
     }
     if is_half { Ok(()) } else { journal.append([JournalEvent::UndoEnded]) }
 }
+
+/// Seconds that a registry is given to answer once what was undone may have brought it back up.
+const PATIENCE: u32 = 15;
 
 /// Why no image can be looked at: the registry does not answer. Asked once, not for each of thousands.
 async fn shut(context: &Context, steps: &[Begun<'_>]) -> Option<String> {
@@ -100,6 +106,27 @@ impl<'a> Undoing<'a> {
             if self.judge(step, begun).await.is_some_and(|ended| ended.stays()) {
                 self.ties.stays(step);
             }
+        }
+    }
+
+    /// A registry that did not answer may do so now: the service that was there before may be back.
+    async fn ask_again(&mut self, batch: &[Begun<'a>]) {
+        let is_open = |&(step, _): &Begun<'_>| is_image(step) && self.ties.fate(step) == Fate::Open;
+        if self.shut.is_none() || !batch.iter().any(is_open) {
+            return;
+        }
+        let Some(Desired::Endpoint(endpoint)) = endpoint(self.of_images).map(|resource| resource.desired)
+        else {
+            return;
+        };
+        let endpoint = Endpoint { patience: PATIENCE, ..endpoint };
+        let task = self.context.events.start(endpoint.summary(Action::Check), None);
+        match endpoint.apply(self.of_images, Action::Check, &task).await {
+            Ok(()) => {
+                self.shut = None;
+                task.finish();
+            }
+            Err(failed) => task.fail(&failed.message),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The engine over real files: cut off at every line of the journal, gone on with, taken back.
 
 mod doubt;
+mod images;
 mod one_of;
 mod owned;
 mod undo;
