@@ -34,6 +34,9 @@ pub async fn rollback(
     progress: &Progress,
 ) -> Result<(), Error> {
     let steps = undo_order(plan, progress);
+    // What cannot be read leaves nothing half undone.
+    let of_images = registry::context_of(context, plan, run)?;
+    let of_images = of_images.as_ref().unwrap_or(context);
     match progress.undo {
         // What was left may be no longer in the way; else there is nothing to try again.
         Undo::Ended if steps.is_empty() => return Ok(()),
@@ -41,8 +44,6 @@ pub async fn rollback(
         Undo::Begun => {}
     }
     context.events.stage("undo", None, Some(steps.len() as u64));
-    let of_images = registry::context_of(context, plan, run)?;
-    let of_images = of_images.as_ref().unwrap_or(context);
     let shut = shut(of_images, &steps).await;
     // An own registry takes its images along, and whether it does is known when it is gone.
     let steps = if shut.is_some() { images_last(steps) } else { steps };

@@ -134,3 +134,13 @@ async fn a_registry_that_taking_back_brings_up_is_asked_again() {
     ground.take_back(None).await.unwrap();
     assert_eq!(state(&run, &image.id()), StepState::Undone);
 }
+
+#[tokio::test]
+async fn a_damaged_file_of_the_run_leaves_nothing_half_undone() {
+    let ground = Ground::new();
+    let run = ground.brought(vec![image(address(), "1")], &[]).await;
+    run.write("registry.json", b"{").unwrap();
+    let refused = ground.take_back(None).await.unwrap_err();
+    assert!(refused.to_string().contains("registry.json"), "{refused}");
+    assert_eq!(run.progress().unwrap().undo, Undo::No);
+}
