@@ -50,7 +50,7 @@ pub async fn rollback(
     let (kept, mine, ties) = (run.kept(), mine(plan, progress), Ties::new(plan, progress));
     let mut undoing = Undoing { context, of_images, journal, kept, mine, shut, ties };
     undoing.look_ahead(&steps).await;
-    let mut is_half = false;
+    let (mut is_half, mut kept_images) = (false, Vec::new());
     for (number, batch) in batches(&steps).enumerate() {
         if number > 0 {
             undoing.ask_again(batch).await;
@@ -70,8 +70,14 @@ pub async fn rollback(
         for one in came {
             is_half |= one.is_half;
             undoing.ties.take(&one);
+            if is_image(one.step) && one.ended.stays() {
+                kept_images.push(one.step);
+            }
         }
     }
+    // Whatever they were kept for, they have gone with their storage.
+    let gone = kept_images.into_iter().filter(|image| undoing.ties.fate(image) == Fate::Gone);
+    journal.append(gone.map(|image| JournalEvent::Undone { step: image.id }))?;
     if is_half { Ok(()) } else { journal.append([JournalEvent::UndoEnded]) }
 }
 

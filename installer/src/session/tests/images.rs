@@ -136,6 +136,29 @@ async fn a_registry_that_taking_back_brings_up_is_asked_again() {
 }
 
 #[tokio::test]
+async fn images_go_with_their_storage_whoever_needs_them() {
+    let ground = Ground::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let registry = listener.local_addr().unwrap();
+    ground.with_registry(registry);
+    answer(listener, true);
+    let storage = Folder { path: ground.path("etc/storage"), mode: None, keep: Keep::ForeignImages };
+    let storage = Resource::new(Desired::Folder(storage), "the registry keeps its images there");
+    let address = registry.to_string().parse().unwrap();
+    let answers = Endpoint { registry: address, scheme: "http".into(), patience: 0 };
+    let answers = Resource::new(Desired::Endpoint(answers), "images go there").after([storage.id()]);
+    let image = image(registry, "1").after([answers.id()]);
+    let node = ground.note("etc/node").after([image.id()]);
+    let (gone, stays) = (image.id(), node.id());
+    let run = ground.brought(vec![storage, answers, image, node], &[]).await;
+    ground.hide("etc/node");
+    ground.take_back(None).await.unwrap();
+    assert!(!ground.path("etc/storage").exists());
+    assert!(matches!(state(&run, &stays), StepState::Left(_)));
+    assert_eq!(state(&run, &gone), StepState::Undone);
+}
+
+#[tokio::test]
 async fn a_damaged_file_of_the_run_leaves_nothing_half_undone() {
     let ground = Ground::new();
     let run = ground.brought(vec![image(address(), "1")], &[]).await;
