@@ -9,8 +9,10 @@ mod order;
 mod registry;
 mod ties;
 
+use std::collections::BTreeSet;
+
 use ferry_model::journal::JournalEvent;
-use ferry_model::plan::{Action, Desired, Endpoint, Image, Plan, State, Step};
+use ferry_model::plan::{Action, Desired, Endpoint, Image, Plan, State, Step, StepId};
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::Error;
@@ -20,7 +22,7 @@ use crate::resources::{Kept, Manage as _, Mine, ToUndo, Undone, undo_images};
 use crate::session::endpoint;
 use ended::{Came, Ended, changed_since, is_ours, is_still};
 pub(crate) use leave::leave;
-use order::{Begun, batches, images_last, is_image, is_node, mine, takes_up, undo_order};
+use order::{Begun, batches, images_last, is_image, is_moved, is_node, mine, takes_up, undo_order};
 pub(crate) use registry::registry_file;
 use ties::{Fate, Ties};
 
@@ -107,10 +109,14 @@ struct Undoing<'a> {
 }
 
 impl<'a> Undoing<'a> {
-    /// What takes up others' changes is undone behind those, and is looked at before them: where it stays, they stay too.
+    /// What takes up others' changes is undone behind those, and is looked at before them: where it stays, they stay too. So is what
+    /// needs a tag that was moved, which goes back before other images.
     async fn look_ahead(&mut self, steps: &[Begun<'a>]) {
-        for &(step, begun) in steps.iter().filter(|begun| takes_up(begun)) {
-            if self.judge(step, begun).await.is_some_and(|ended| ended.stays()) {
+        let moved: BTreeSet<StepId> =
+            steps.iter().filter(|begun| is_moved(begun)).map(|(step, _)| step.id).collect();
+        for &(step, begun) in steps {
+            let is_meant = takes_up(&(step, begun)) || self.ties.needs_any(step, &moved);
+            if is_meant && self.judge(step, begun).await.is_some_and(|ended| ended.stays()) {
                 self.ties.stays(step);
             }
         }

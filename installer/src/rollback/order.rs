@@ -13,17 +13,22 @@ pub(super) fn undo_order<'a>(plan: &'a Plan, progress: &'a Progress) -> Vec<Begu
     let open = plan.steps.iter().rev().filter(|step| !step.resource.desired.is_check());
     let open =
         open.filter_map(|step| Some((step, progress.steps.get(&step.id).filter(|begun| is_open(begun))?)));
-    let (last, first): (Vec<_>, Vec<_>) = open.partition(takes_up);
-    // A tag that named something else goes back first: deleting a manifest takes every tag along that names it.
-    let (retagged, first): (Vec<_>, Vec<_>) =
-        first.into_iter().partition(|begun| is_image(begun.0) && was_there(begun));
-    retagged.into_iter().chain(first).chain(last.into_iter().rev()).collect()
+    let (last, mut first): (Vec<_>, Vec<_>) = open.partition(takes_up);
+    // Of images, tags that named something else go back first: deleting a manifest takes every tag along that names it.
+    let at = first.iter().position(|begun| is_image(begun.0)).unwrap_or(first.len());
+    let (moved, rest): (Vec<_>, Vec<_>) = first.split_off(at).into_iter().partition(is_moved);
+    first.into_iter().chain(moved).chain(rest).chain(last.into_iter().rev()).collect()
 }
 
 /// Whether there is something to undo. A step that was done may have been begun again, and not been tried then: what it had made
 /// stands.
 fn is_open(begun: &StepProgress) -> bool {
     begun.before.is_some() && begun.state != StepState::Undone
+}
+
+/// Whether it is a tag that named something else.
+pub(super) fn is_moved(begun: &Begun<'_>) -> bool {
+    is_image(begun.0) && was_there(begun)
 }
 
 /// Whether it ran before, and runs with what others have changed.

@@ -59,6 +59,11 @@ impl<'a> Ties<'a> {
         self.needed.get(&step)
     }
 
+    /// Whether it needs any of these.
+    pub(super) fn needs_any(&self, step: &Step, these: &BTreeSet<StepId>) -> bool {
+        !these.is_empty() && !self.behind(step, |_| true).is_disjoint(these)
+    }
+
     /// What has become of an image whose registry does not answer.
     pub(super) fn fate(&self, image: &Step) -> Fate {
         let made_and_gone = |id: &StepId| self.steps[id].before == State::Absent && self.undone.contains(id);

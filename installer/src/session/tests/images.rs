@@ -159,6 +159,24 @@ async fn images_go_with_their_storage_whoever_needs_them() {
 }
 
 #[tokio::test]
+async fn a_tag_that_was_moved_stays_with_what_needs_it() {
+    let ground = Ground::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let registry = listener.local_addr().unwrap();
+    ground.with_registry(registry);
+    answer(listener, true);
+    let image = image(registry, "1");
+    let moved = image.id();
+    let service = ground.note("etc/service").after([moved.clone()]);
+    let theirs = State::present([("digest", Digest::of(b"theirs").to_string())]);
+    let run = ground.brought(vec![image, service], &[(moved.clone(), theirs)]).await;
+    ground.hide("etc/service");
+    ground.take_back(None).await.unwrap();
+    let told = state(&run, &moved);
+    assert!(matches!(&told, StepState::Left(why) if why.contains("needs it and stays")), "{told:?}");
+}
+
+#[tokio::test]
 async fn a_damaged_file_of_the_run_leaves_nothing_half_undone() {
     let ground = Ground::new();
     let run = ground.brought(vec![image(address(), "1")], &[]).await;
