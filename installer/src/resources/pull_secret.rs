@@ -132,27 +132,28 @@ impl Manage for PullSecret {
         let Some(name) = before.kept.get(BEFORE) else { return Ok(Undone::Restored) };
         let document: Document = kept.read_json(name)?;
         let cluster = self.target(context).await?;
+        let live = cluster.get(&self.place()).await?;
+        let now = live.as_ref().map(|live| live["data"].get(KEY).unwrap_or(&Value::Null));
+        let is_back = now == document.secret.as_ref();
+        // What pods use stays with the accounts that they run as.
+        if now.is_some_and(|now| !is_back && *now != document.given) {
+            return Ok(Undone::Left(format!(
+                "Secret {} was changed by somebody else since, and stays with the service accounts; what it was is kept in {}",
+                self.name,
+                kept.path(name).display()
+            )));
+        }
         for account in &document.accounts {
             change(&cluster, &self.account(account), |live| self.take_from(live)).await?;
         }
-        let Some(live) = cluster.get(&self.place()).await? else { return Ok(Undone::Restored) };
-        let is_ours = live["data"].get(KEY) == Some(&document.given);
         match &document.secret {
-            Some(old) if live["data"].get(KEY) == Some(old) => Ok(Undone::Restored),
-            _ if !is_ours => Ok(Undone::Left(format!(
-                "Secret {} was changed by somebody else since; what it was is kept in {}",
-                self.name,
-                kept.path(name).display()
-            ))),
+            _ if live.is_none() || is_back => {}
             Some(old) => {
                 change(&cluster, &self.place(), |live| live["data"][KEY] = old.clone()).await?;
-                Ok(Undone::Restored)
             }
-            None => {
-                cluster.delete(&self.place()).await?;
-                Ok(Undone::Restored)
-            }
+            None => cluster.delete(&self.place()).await?,
         }
+        Ok(Undone::Restored)
     }
 }
 

@@ -59,9 +59,19 @@ pub(crate) fn give_login(peer: &impl Peer, ground: &Ground) -> Result<()> {
         !ground.workspace.written()?.contains(PASSWORD) && !ground.workspace.written()?.contains(&expected),
         "the password was written down"
     );
+    // Somebody's other login in it keeps it, and pods go on using it.
+    let mut shared = secret.clone();
+    let mut logins = config.clone();
+    logins["auths"]["other.corp"] = json!({"auth": STANDARD.encode("them:theirs")});
+    shared["data"][".dockerconfigjson"] = STANDARD.encode(logins.to_string()).into();
+    let login = |secret: &Value| json!({"apiVersion": "v1", "kind": "Secret", "type": secret["type"], "data": secret["data"], "metadata": {"name": "ferry-login", "namespace": "blueking"}});
+    peer.apply_as("ops", &login(&shared))?;
+    ground.run(&["rollback"]).fail_with(1)?.prints("was changed by somebody else since")?;
+    ensure!(pulls("default")? == json!([{"name": "ferry-login"}]), "{}", pulls("default")?);
+    peer.apply_as("ops", &login(&secret))?;
     // Taking it back needs no password, neither the one it was given nor another.
     ground.workspace.write("password", "rotated-since")?;
-    ground.run(&["rollback"]).succeed()?;
+    ground.run(&["rollback", "1"]).succeed()?;
     ensure!(peer.object(path)?.is_none() && pulls("default")? == Value::Null);
     ensure!(pulls("builder")? == json!([{"name": "theirs"}]), "{}", pulls("builder")?);
     Ok(())
