@@ -86,9 +86,19 @@ impl RunFolder {
         let journal = run.journal()?;
         let (identity, plan) = (plan.identity.clone(), Digest::of(&text));
         journal.append([JournalEvent::Began { format_version: PLAN_VERSION, identity, plan }])?;
-        // The folders that lead to it may be as new as the run, up to the one that the site file is in.
-        run.path.ancestors().take(4).try_for_each(sync_folder)?;
-        Ok((run, journal))
+        // The folders that lead to it may be as new as the run, up to the one that the site file is in, which is the operator's.
+        let mut folders = run.path.ancestors();
+        folders
+            .by_ref()
+            .take(3)
+            .try_for_each(|folder| sync_folder(folder).map_err(Error::io("syncing", folder)))?;
+        match folders.next().map(|folder| (folder, sync_folder(folder))) {
+            Some((folder, Err(error))) if error.kind() != io::ErrorKind::PermissionDenied => {
+                Err(Error::io("syncing", folder)(error))
+            }
+            // Where new files may be made, and none be listed, it cannot be opened either.
+            _ => Ok((run, journal)),
+        }
     }
 
     /// Its name: `0001`.
@@ -195,8 +205,8 @@ pub fn read_plan(path: &Path, text: &[u8]) -> Result<Plan, Error> {
     Ok(plan)
 }
 
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(Error::io("syncing", path))
+fn sync_folder(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
 }
 
 /// A line that a killed process left unfinished is cut off, so that the next one begins on a line of its own.
