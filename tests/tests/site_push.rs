@@ -173,3 +173,28 @@ fn what_the_registry_does_not_give_stops_no_push() -> Result<()> {
     }
     Ok(())
 }
+
+/// A push may take hours, and others push meanwhile: what they put under a name is theirs.
+#[test]
+fn what_others_push_meanwhile_comes_back() -> Result<()> {
+    const COUNT: usize = 60;
+    let images: Vec<Image> = (0..COUNT).map(|number| image(number, &[1000])).collect();
+    let (theirs, last) = (image(COUNT - 1, &[3000, 400]), format!("team/app-{:02}", COUNT - 1));
+    let registry = Registry::start(Setup::default());
+    let workspace = site_of(&images, &registry.host())?;
+    let journal = workspace.path(JOURNAL);
+    let (other, pushed, root) = (registry.clone(), std::sync::Once::new(), theirs.root);
+    registry.fail_when(move |kind, path, _| {
+        if kind.writes() && journal.exists() && path.contains("team/app-00/") {
+            pushed.call_once(|| other.load(&theirs));
+        }
+        None
+    });
+    let apply = installer(&workspace, &["apply", "bundle"]).succeed()?;
+    apply.says("names something else than when this was planned")?;
+    ensure!(registry.tag(&last, "1.0") == Some(images[COUNT - 1].root));
+    installer(&workspace, &["rollback"]).succeed()?;
+    ensure!(registry.tag(&last, "1.0") == Some(root), "{}", registry.content());
+    ensure!(registry.tag("team/app-00", "1.0").is_none());
+    Ok(())
+}

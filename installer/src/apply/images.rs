@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
+use ferry_model::failure::Class;
 use ferry_model::journal::{Before, JournalEvent};
 use ferry_model::plan::{Desired, Image, State, Step, StepId};
 use ferry_model::report::Failed;
@@ -32,7 +33,7 @@ pub(super) struct Images<'a> {
 
 #[derive(Default)]
 struct Notes {
-    /// What stands under each name, by the steps' indexes; absent for those that an earlier process has begun.
+    /// What stood under each name when the push began, by the steps' indexes; absent for those that an earlier process has begun.
     before: BTreeMap<usize, State>,
     begun: BTreeSet<usize>,
     /// Not in the journal yet.
@@ -99,16 +100,65 @@ impl<'a> Images<'a> {
     }
 }
 
-impl Watch for Images<'_> {
-    async fn begin(&self, items: &[usize]) -> BTreeMap<usize, Failed> {
-        let fresh: Vec<(usize, State)> = {
+/// What stands under a tag just before it is pushed, where that is not what the plan says: hours may have passed.
+fn moved_since(planned: &State, now: &State) -> bool {
+    let digest = |state: &State| state.property("digest").map(str::to_owned);
+    match now {
+        State::Present { .. } => digest(now).is_some() && digest(now) != digest(planned),
+        State::Absent => digest(planned).is_some(),
+        State::Unknown { .. } => false,
+    }
+}
+
+impl Images<'_> {
+    /// What stands under the names of those of `items` that are not begun, as it is now; or why that cannot be told.
+    async fn look_again(&self, items: &[usize]) -> Vec<(usize, Result<State, Failed>)> {
+        let planned: Vec<(usize, State)> = {
             let notes = self.notes.borrow();
             items.iter().filter_map(|&index| Some((index, notes.before.get(&index)?.clone()))).collect()
         };
+        // What has no tag is named by its digest, which this run itself may have brought below another image.
+        let tagged = planned.iter().filter(|(index, _)| self.steps[*index].1.tag.is_some());
+        let tagged = tagged.map(|(index, _)| &self.steps[*index].0.resource).collect();
+        let mut seen = look(self.worker.context, tagged).await;
+        let judged = planned.into_iter().map(|(index, planned)| {
+            let (step, image) = self.steps[index];
+            let before = match seen.remove(&step.resource.id()) {
+                Some(State::Unknown { reason }) if !matches!(planned, State::Unknown { .. }) => {
+                    let message = format!("cannot see what {} names now: {reason}", image.name());
+                    Err(Failed::because(Class::Transient, message))
+                }
+                Some(now) if moved_since(&planned, &now) => {
+                    if !now.meets(&step.resource.desired.wanted()) {
+                        let message =
+                            format!("{} names something else than when this was planned", image.name());
+                        self.worker.context.events.warn(format!("{message}; a rollback gives that back"));
+                    }
+                    Ok(now)
+                }
+                _ => Ok(planned),
+            };
+            (index, before)
+        });
+        judged.collect()
+    }
+}
+
+impl Watch for Images<'_> {
+    async fn begin(&self, items: &[usize]) -> BTreeMap<usize, Failed> {
+        let mut refused = BTreeMap::new();
+        let mut fresh: Vec<(usize, State)> = Vec::new();
+        for (index, before) in self.look_again(items).await {
+            match before {
+                Ok(before) => fresh.push((index, before)),
+                Err(failed) => {
+                    refused.insert(index, failed);
+                }
+            }
+        }
         let images: Vec<(&Image, &State)> =
             fresh.iter().map(|(index, before)| (self.steps[*index].1, before)).collect();
         let beside = keep_beside(self.worker.context, &self.worker.kept, &self.known, &images).await;
-        let mut refused = BTreeMap::new();
         let mut started = Vec::new();
         for ((index, state), kept) in fresh.into_iter().zip(beside) {
             match kept {
