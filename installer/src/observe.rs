@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use crate::bkrepo;
 use crate::context::Context;
-use crate::resources::{AskedUpload as _, Manage as _};
+use crate::resources::{AskedUpload as _, Manage as _, PUT_BACK};
 
 /// Looks that go on at once.
 const LOOKS: usize = 32;
@@ -104,7 +104,10 @@ fn upload_id(upload: &Upload) -> ResourceId {
 pub fn is_same(one: &State, other: &State) -> bool {
     match (one, other) {
         (State::Unknown { .. }, State::Unknown { .. }) => true,
-        (State::Present { properties: one, .. }, State::Present { properties: other, .. }) => one == other,
+        (State::Present { properties: one, .. }, State::Present { properties: other, .. }) => {
+            let own = |(name, _): &(&String, &String)| name.as_str() != PUT_BACK;
+            one.iter().filter(own).eq(other.iter().filter(own))
+        }
         (one, other) => one == other,
     }
 }

@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::key_patch::{change, mark};
-use super::{Kept, Manage, Mine, Undone, seen_diff, unknown};
+use super::{Kept, Manage, Mine, Undone, seen_diff, unknown, without};
 use crate::cluster::{Cluster, Target};
 use crate::context::Context;
 use crate::corefile::{Corefile, CorefileError, Edited, Entry, Others};
 use crate::workloads;
-pub(crate) use put_back::put_back_notes;
+pub(crate) use put_back::{PUT_BACK, put_back_notes};
 use source::{COREFILE, sources};
 
 impl Manage for ClusterNames {
@@ -59,6 +59,11 @@ impl Manage for ClusterNames {
 
     async fn observe(&self, context: &Context) -> State {
         self.look(context).await.unwrap_or_else(unknown)
+    }
+
+    fn owned(&self, seen: &State) -> State {
+        // Who delivers the Corefile may change, and the Corefile be as it was.
+        without(seen, &[PUT_BACK])
     }
 
     async fn keep(&self, context: &Context, kept: &Kept) -> Result<BTreeMap<String, String>, Failed> {
@@ -198,7 +203,7 @@ impl Named for ClusterNames {
         let mut properties = vec![("matches", matches.to_owned()), ("conflicts", told.join(", "))];
         let put_back = put_back::told(&sources);
         if !put_back.is_empty() {
-            properties.push((put_back::PUT_BACK, put_back));
+            properties.push((PUT_BACK, put_back));
         }
         Ok(State::present(properties).with_text(diffs))
     }

@@ -9,8 +9,8 @@ use super::source::Source;
 use crate::live::Owner;
 use crate::live::owner::deliverer;
 
-/// The property that says it.
-pub(super) const PUT_BACK: &str = "putBack";
+/// The property that says it. Of the names it says nothing.
+pub(crate) const PUT_BACK: &str = "putBack";
 
 /// Who puts these Corefiles back, and what to do about it; empty where nobody does.
 pub(super) fn told(sources: &[Source]) -> String {
