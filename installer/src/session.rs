@@ -175,7 +175,7 @@ async fn unfinished(
     let plan = run.plan()?;
     let is_this = !alone::is_alone(&plan)
         && plan.identity == identity(context)?
-        && reviewed.is_none_or(|reviewed| *reviewed == plan);
+        && reviewed.is_none_or(|reviewed| drift::is_plan(reviewed, &plan));
     // What it has begun must be seen.
     if has_passing_pods(context) && !progress.steps.is_empty() {
         context.fleet.begin();

@@ -6,7 +6,7 @@ use ferry_model::plan::{Identity, Plan, Resource, ResourceId, State, Step, StepI
 
 use crate::Error;
 use crate::observe::{Observed, is_same};
-use crate::resources::Manage as _;
+use crate::resources::{Manage as _, PUT_BACK};
 
 /// Refuses a reviewed plan if what it was made from has changed: site file, or what stands at the site. With another bundle, all the
 /// rest differs for that reason, and is not told.
@@ -29,15 +29,30 @@ pub(super) fn check(reviewed: &Plan, current: &Plan) -> Result<(), Error> {
     if differences.is_empty() { Ok(()) } else { Err(Error::Drift { differences }) }
 }
 
-/// Why something could not be seen may be worded otherwise each time.
+/// Whether they are one plan. Where file systems are mounted is for people, and may change.
+pub(super) fn is_plan(one: &Plan, other: &Plan) -> bool {
+    let plain = |plan: &Plan| {
+        let mut plan = plan.clone();
+        plan.space.iter_mut().for_each(|space| space.mount = None);
+        plan.observed.values_mut().for_each(leave_out_words);
+        Plan { steps: without_reasons(&plan.steps), ..plan }
+    };
+    plain(one) == plain(other)
+}
+
 fn without_reasons(steps: &[Step]) -> Vec<Step> {
     let mut steps = steps.to_vec();
-    for step in &mut steps {
-        if let State::Unknown { reason } = &mut step.before {
-            reason.clear();
-        }
-    }
+    steps.iter_mut().for_each(|step| leave_out_words(&mut step.before));
     steps
+}
+
+/// Why something could not be seen may be worded otherwise each time, and who would put it back says nothing of what it is.
+fn leave_out_words(state: &mut State) {
+    match state {
+        State::Absent => {}
+        State::Present { properties, .. } => drop(properties.remove(PUT_BACK)),
+        State::Unknown { reason } => reason.clear(),
+    }
 }
 
 /// What was seen when the plan was made, or by a step since, and cannot be seen now: a service is out for a moment, and nothing can be

@@ -2,10 +2,13 @@
 
 use std::fs;
 
+use ferry_model::plan::{Space, State};
+
 use super::{Ground, stops};
 use crate::journal::{StepState, Stop};
 use crate::observe::observe;
 use crate::session::again::replaced;
+use crate::session::drift::is_plan;
 
 impl Ground {
     /// Whether nobody can tell how far the step of this file came.
@@ -49,4 +52,22 @@ async fn what_somebody_put_where_the_run_had_only_begun_is_not_lost() {
         }
         assert!(found > 0, "{name} was never in doubt");
     }
+}
+
+/// A plan that was reviewed is gone on with, whatever is mounted where by then.
+#[tokio::test]
+async fn what_only_people_read_makes_no_other_plan() {
+    let mut plan = Ground::new().plan().await;
+    plan.space.push(Space::new("/srv/images", 7));
+    let id = plan.steps[0].resource.id();
+    plan.observed.insert(id.clone(), State::Unknown { reason: "it hangs".into() });
+    let mut reviewed = plan.clone();
+    reviewed.space[0].mount = Some("/srv".into());
+    reviewed.observed.insert(id.clone(), State::Unknown { reason: "it hangs still".into() });
+    assert!(is_plan(&reviewed, &plan));
+    reviewed.space[0].bytes = 8;
+    assert!(!is_plan(&reviewed, &plan));
+    reviewed.space[0].bytes = 7;
+    reviewed.observed.insert(id, State::Absent);
+    assert!(!is_plan(&reviewed, &plan));
 }
