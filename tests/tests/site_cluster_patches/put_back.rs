@@ -75,3 +75,21 @@ fn nothing_is_told_where_nobody_puts_it_back() -> Result<()> {
     }
     Ok(())
 }
+
+/// Whoever takes a Corefile over later changes nothing of the names, nor whose they are.
+#[test]
+fn somebody_who_delivers_it_since_has_changed_no_names() -> Result<()> {
+    let argo =
+        json!({"annotations": {"argocd.argoproj.io/tracking-id": "dns:/ConfigMap:kube-system/coredns"}});
+    let (cluster, ground) = Ground::fake()?;
+    ground.site(NAMES)?;
+    deliver(&cluster, &json!({}), K3S)?;
+    ground.run(&["apply", "bundle"]).succeed()?;
+    let with_names = cluster.corefile(COREDNS)?;
+    deliver(&cluster, &argo, &with_names)?;
+    ground.run(&["plan", "bundle"]).succeed()?.prints("Argo CD's application dns")?;
+    ground.run(&["status"]).succeed()?;
+    ground.run(&["rollback"]).succeed()?;
+    ensure!(cluster.corefile(COREDNS)? == K3S, "{}", cluster.corefile(COREDNS)?);
+    Ok(())
+}
