@@ -154,12 +154,21 @@ impl<'a> Push<'a> {
         self.tried(work).await
     }
 
+    /// Whether the registry has not answered for so long that nothing more is tried.
+    fn is_given_up(&self) -> bool {
+        self.struck.load(Ordering::Relaxed) >= self.jobs().max(MIN_STRIKES)
+    }
+
+    fn strike(&self, times: usize) {
+        self.struck.fetch_add(times, Ordering::Relaxed);
+    }
+
     /// Runs `work`, unless the registry has not answered for so long that trying on would only waste hours.
     async fn tried<T>(
         &self,
         work: impl Future<Output = Result<T, ferry_transfer::Error>>,
     ) -> Result<T, Failed> {
-        if self.struck.load(Ordering::Relaxed) >= self.jobs().max(MIN_STRIKES) {
+        if self.is_given_up() {
             return Err(error::not_tried(self.target));
         }
         match work.await {
@@ -170,7 +179,7 @@ impl<'a> Push<'a> {
             Err(error) => {
                 // A registry that answers, with whatever, has not gone away.
                 if error.class().is_retryable() && error.status().is_none() {
-                    self.struck.fetch_add(1, Ordering::Relaxed);
+                    self.strike(1);
                 } else {
                     self.struck.store(0, Ordering::Relaxed);
                 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
 use ferry_model::Digest;
+use ferry_model::failure::Class;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::blobs::Blobs;
@@ -12,7 +13,7 @@ use super::manifests::{push_manifests, tell_unpinned};
 use super::plan::{Bunch, Plan};
 use super::prove::prove;
 use super::report::Moved;
-use super::{Failed, Push, Watch};
+use super::{Failed, Push, Watch, error};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -46,7 +47,7 @@ pub(super) async fn apply_plan(run: &Push<'_>, items: &[Item], plan: &Plan, watc
     let bunches = stream::iter(plan.bunches.chunks(run.jobs()))
         .then(async |bunches| {
             let all: Vec<usize> = bunches.iter().flat_map(|bunch| &bunch.items).copied().collect();
-            let refused = watch.begin(&all).await;
+            let refused = begin(run, &all, watch).await;
             stream::iter(bunches.iter().map(move |bunch| (bunch, refused.clone())))
         })
         .flatten()
@@ -60,6 +61,16 @@ pub(super) async fn apply_plan(run: &Push<'_>, items: &[Item], plan: &Plan, watc
     }
     tell_unpinned(run, &unpinned);
     Applied { moved: blobs.moved(), ..applied }
+}
+
+/// Tells that these are about to be written, unless the registry has gone away: what is asked of it first takes patience too.
+async fn begin(run: &Push<'_>, items: &[usize], watch: &impl Watch) -> BTreeMap<usize, Failed> {
+    if run.is_given_up() {
+        return items.iter().map(|&index| (index, error::not_tried(run.target))).collect();
+    }
+    let refused = watch.begin(items).await;
+    run.strike(refused.values().filter(|failed| failed.class == Class::Transient).count());
+    refused
 }
 
 /// Pushes a bunch without the items that were `refused`.
