@@ -113,7 +113,7 @@ fn a_real_registry_that_is_ready() -> Result<()> {
     ensure!(left.is_empty(), "{}", String::from_utf8_lossy(&left));
 
     let (outcome, checks) = site.check(&section("nobody", ""), &[])?;
-    expect(&checks, "registry-push", "failed", "denied (401)")?;
+    expect(&checks, "registry-push", "failed", "refused the password of user `nobody`")?;
     outcome.says("registry-push")?;
     // The certificate is for the address alone.
     let (_, checks) = site.check(&section("u", ", alsoKnownAs: [registry.invalid]"), &[])?;

@@ -10,7 +10,7 @@ use ferry_model::failure::Class;
 use ferry_model::host::Host;
 use ferry_model::report::{Check, Failed};
 use ferry_model::site::{self, Mode, Product, Registry};
-use ferry_transfer::{Client, Daemon, Error, Login, Look, Options, PushProbe, RetryPolicy};
+use ferry_transfer::{Client, Daemon, Error, Login, Look, Options, PushProbe, RefusedLogins, RetryPolicy};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 
@@ -70,7 +70,8 @@ pub(super) async fn check_registry(request: &Request<'_>) -> Vec<Check> {
     } else {
         Vec::new()
     };
-    let is_limited = is_registry && matches!(registry.mode, Mode::Existing(_));
+    let is_limited =
+        is_registry && matches!(registry.mode, Mode::Existing(_)) && request.wants(&kinds::REGISTRY_LIMITS);
     let tried = if is_limited { probe_request(request, &subject, &pushes).await } else { Ok(()) };
     let facts = RegistryFacts {
         names,
@@ -309,7 +310,14 @@ async fn probe_request(
 ) -> limits::Request {
     let other = |reason: &str| Refusal::Other(reason.to_owned());
     let removed = pushes.iter().find(|(_, outcome)| *outcome == Ok(PushProbe::Removed));
-    let Some((name, _)) = removed else { return Err(other("no upload was allowed and taken back")) };
+    let Some((name, _)) = removed else {
+        let is_tried = request.wants(&kinds::REGISTRY_PUSH);
+        return Err(other(if is_tried {
+            "no upload was allowed and taken back"
+        } else {
+            "that follows an upload, and none was to be tried"
+        }));
+    };
     let login = request.login.as_ref().map_err(|failed| other(&failed.message))?;
     let client = client_as(login.as_ref(), request, subject);
     let client = client.map_err(|error| other(&Failed::new(&error).message))?;
@@ -323,7 +331,8 @@ async fn probe_request(
 }
 
 fn client_as(login: Option<&Login>, request: &Request<'_>, registry: &str) -> Result<Client, Error> {
-    let mut options = brief(request.options.clone());
+    // One password is tried in many repositories, and accounts are locked after a few wrong ones.
+    let mut options = Options { refused_logins: RefusedLogins::Final, ..brief(request.options.clone()) };
     options.logins.extend(login.map(|login| (registry.to_owned(), login.clone())));
     Client::new(options)
 }
