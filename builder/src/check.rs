@@ -79,6 +79,8 @@ pub struct Checker {
     charts: Vec<CheckedChart>,
     /// The names of the charts that could be opened.
     names: BTreeSet<String>,
+    /// Whether one could not be, so that its name is not known.
+    has_nameless: bool,
     files: usize,
     unclear: Vec<Place>,
     unread: Vec<Unread>,
@@ -104,6 +106,7 @@ impl Checker {
             mentions: Vec::new(),
             charts: Vec::new(),
             names: BTreeSet::new(),
+            has_nameless: false,
             files: 0,
             unclear: Vec::new(),
             unread: Vec::new(),
@@ -121,6 +124,7 @@ impl Checker {
         match chart {
             Ok(chart) => self.opened(source, &chart, content, values),
             Err(reason) => {
+                self.has_nameless = true;
                 self.unread.push(Unread { source: source.to_owned(), reason });
                 Ok(())
             }
@@ -214,8 +218,12 @@ impl Checker {
         files::look_into(self, path, not_these)
     }
 
-    /// Fails where values are given to a chart that is not among those that were looked into: nobody read them.
+    /// Fails where values are given to a chart that is not among those that were looked into: nobody read them. A chart that
+    /// could not be opened may be theirs, and the report says what is wrong with it.
     pub fn prove_values(&self) -> Result<(), Error> {
+        if self.has_nameless {
+            return Ok(());
+        }
         let names = self.settings.values.iter().filter_map(|file| file.chart.as_ref());
         let Some(name) = names.into_iter().find(|name| !self.names.contains(*name)) else { return Ok(()) };
         let problem = format!("there is no chart `{name}` to give values to");

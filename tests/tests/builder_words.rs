@@ -30,6 +30,10 @@ fn values_for_a_chart_that_is_not_there_are_refused() -> Result<()> {
     check("shop").succeed()?;
     let refused = check("shopp").fail_with(2)?;
     refused.says("there is no chart `shopp`")?.says("the charts are: blog, shop")?;
+    // Where its archive is damaged, that is what is to be told.
+    workspace.write("news.tgz", "no archive")?;
+    let check = ["check", "spec.yaml", "news.tgz", "--values", "news=values.yaml"];
+    workspace.builder().args(check).fail_with(1)?.prints("UNREAD    news.tgz")?;
     Ok(())
 }
 
@@ -199,6 +203,23 @@ fn a_chart_may_lie_on_this_machine() -> Result<()> {
     lock().fail_with(1)?.says("`helm package` makes one of a folder")?;
     workspace.spec("charts: [{chart: \"oci://a.example.com/shop\"}]\n")?;
     lock().fail_with(1)?.says("missing field `version`")?;
+    Ok(())
+}
+
+#[test]
+fn a_chart_that_lies_here_under_any_name_is_checked_with_its_values() -> Result<()> {
+    let workspace = Workspace::new()?;
+    let metadata = b"apiVersion: v2\nname: shop\nversion: 1.0.0\n";
+    let values = b"web: {image: {repository: team/web, tag: \"1\"}}\n";
+    let archive = gzip(&tar(&[("shop/Chart.yaml", &metadata[..]), ("shop/values.yaml", &values[..])]));
+    workspace.write("packed/ours.tgz", archive)?;
+    workspace.write("site.yaml", "web: {image: {tag: \"2\"}}\n")?;
+    workspace.spec("charts: [{chart: packed/ours.tgz, values: [site.yaml]}]\n")?;
+    workspace.lock()?;
+    workspace.build("bundle", &["--locked", "--skip-check"])?;
+    let check =
+        |subject: &str| workspace.builder().args(["check", subject, "--spec", "spec.yaml"]).fail_with(1);
+    check("bundle")?.prints("MISSING   docker.io/team/web:2")?;
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use ferry_bundle::Bundle;
 use ferry_model::event::Events;
 use ferry_model::lock::{Lock, LockedBlob, LockedChart};
-use ferry_model::spec::Check;
-use ferry_model::{Digest, event};
+use ferry_model::spec::{ChartEntry, ChartSource, Check};
+use ferry_model::{Digest, catalog, event};
 use ferry_transfer::{Client, Options, Resume};
 
 use super::chart::MAX_ARCHIVE;
@@ -108,19 +108,20 @@ impl Subject {
 
     /// What a bundle carries, with the values and the rules of a spec where one is given.
     pub fn of_bundle(bundle: Bundle, spec: Option<&SpecFile>) -> Result<Self, Error> {
-        let of_name = |name: &str, version: &str| -> Vec<Vec<PathBuf>> {
-            let folder = spec.map(SpecFile::folder);
-            let entries = spec.iter().flat_map(|spec| &spec.spec.charts);
-            let fits = entries.filter(|entry| entry.is(name, version));
-            let paths = |values: &[String]| {
-                values.iter().map(|path| folder.unwrap_or(Path::new(".")).join(path)).collect()
+        let folder = spec.map_or(Path::new("."), SpecFile::folder);
+        let entries = spec.iter().flat_map(|spec| &spec.spec.charts);
+        let entries: Vec<_> = entries.map(|entry| (entry, local_archive(folder, entry))).collect();
+        let values = |chart: &catalog::Chart| {
+            let asks_for = |(entry, archive): &&(&ChartEntry, Option<Digest>)| {
+                *archive == Some(chart.archive) || entry.is(&chart.name, &chart.version)
             };
-            or_none(fits.map(|entry| paths(&entry.values)).collect())
+            let paths = |values: &[String]| values.iter().map(|path| folder.join(path)).collect();
+            or_none(entries.iter().filter(asks_for).map(|(entry, _)| paths(&entry.values)).collect())
         };
         let charts = bundle.catalog().charts.iter().map(|chart| SubjectChart {
             source: source(&chart.name, &chart.version),
             archive: chart.archive,
-            values: of_name(&chart.name, &chart.version),
+            values: values(chart),
         });
         Ok(Self {
             holdings: Holdings::of_catalog(bundle.catalog()),
@@ -181,6 +182,14 @@ impl Subject {
 
 fn source(name: &str, version: &str) -> String {
     format!("charts/{name}-{version}")
+}
+
+/// The digest of an archive that a spec names on this machine: it may be called anything. None where it is not there now.
+fn local_archive(folder: &Path, entry: &ChartEntry) -> Option<Digest> {
+    let ChartSource::File(path) = &entry.source else { return None };
+    let path = folder.join(path);
+    let is_small = std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= MAX_ARCHIVE);
+    is_small.then(|| std::fs::read(&path).ok()).flatten().map(|bytes| Digest::of(&bytes))
 }
 
 /// The values of every entry of the spec that asks for this chart.
