@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     let context = args.site.context(Some(bundle), global, &events)?;
     let applied = block_on_until_interrupted(async {
         let facts = Facts::gather(&context).await?;
-        let look = async |plan: &_| look_before(&context, global, plan, &args.skip_check).await;
+        let look = async |plan: &_| Box::pin(look_before(&context, global, plan, &args.skip_check)).await;
         Box::pin(apply_site(&context, &facts, reviewed, look)).await
     })?;
     drop(guard);

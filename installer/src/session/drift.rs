@@ -33,7 +33,9 @@ pub(super) fn check(reviewed: &Plan, current: &Plan) -> Result<(), Error> {
 pub(super) fn is_plan(one: &Plan, other: &Plan) -> bool {
     let plain = |plan: &Plan| {
         let mut plan = plan.clone();
-        plan.space.iter_mut().for_each(|space| space.mount = None);
+        for space in &mut plan.space {
+            space.mount = None;
+        }
         plan.observed.values_mut().for_each(leave_out_words);
         Plan { steps: without_reasons(&plan.steps), ..plan }
     };
@@ -42,7 +44,9 @@ pub(super) fn is_plan(one: &Plan, other: &Plan) -> bool {
 
 fn without_reasons(steps: &[Step]) -> Vec<Step> {
     let mut steps = steps.to_vec();
-    steps.iter_mut().for_each(|step| leave_out_words(&mut step.before));
+    for step in &mut steps {
+        leave_out_words(&mut step.before);
+    }
     steps
 }
 

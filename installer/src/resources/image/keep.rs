@@ -123,11 +123,11 @@ async fn keep(repository: &Repository, kept: &Kept, note: &Note) -> Result<Besid
         Note::List(tag) => match repository.manifest(tag).await {
             Ok(list) => Some(list.bytes),
             Err(Error::NotFound { .. }) => Some(Bytes::new()),
-            Err(error) => not_given(error)?,
+            Err(error) => not_given(&error)?,
         },
         Note::Index(digest) | Note::Absent(digest) => match repository.head(&digest.to_string()).await {
             Ok(found) => found.is_none().then(Bytes::new),
-            Err(error) => not_given(error)?,
+            Err(error) => not_given(&error)?,
         },
         Note::Had(digest) => return keep_manifests(repository, kept, digest).await,
     };
@@ -138,8 +138,8 @@ async fn keep(repository: &Repository, kept: &Kept, note: &Note) -> Result<Besid
 }
 
 /// Nothing, unless the registry may give it when it is asked again.
-fn not_given<T>(error: Error) -> Result<Option<T>, Failed> {
-    if error.class().is_retryable() { Err(Failed::new(&error)) } else { Ok(None) }
+fn not_given<T>(error: &Error) -> Result<Option<T>, Failed> {
+    if error.class().is_retryable() { Err(Failed::new(error)) } else { Ok(None) }
 }
 
 /// What a tag names now.
@@ -152,7 +152,7 @@ pub(super) async fn current(repository: &Repository, tag: &str) -> Result<Option
 }
 
 async fn given(repository: &Repository, digest: &Digest) -> Result<Option<RawManifest>, Failed> {
-    repository.manifest(&digest.to_string()).await.map(Some).or_else(not_given)
+    repository.manifest(&digest.to_string()).await.map(Some).or_else(|error| not_given(&error))
 }
 
 /// Keeps a manifest, and those below it if they are not too large.

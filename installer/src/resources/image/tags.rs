@@ -132,7 +132,7 @@ async fn named(repository: &Repository, tag: String) -> Result<(String, Seen), F
 /// What an index leads to.
 async fn below(repository: &Repository, index: Digest) -> Result<Seen, Failed> {
     let parsed = match repository.manifest(&index.to_string()).await {
-        Ok(raw) => parse(&raw.bytes, &raw.media_type).map_err(Error::from),
+        Ok(raw) => parse(&raw.bytes, &raw.media_type),
         Err(Error::NotFound { .. }) => return Ok(Seen::Nothing),
         Err(error) => Err(error),
     };

@@ -91,7 +91,7 @@ impl Ground {
                 _ => {}
             }
             let after = match desired {
-                Desired::File(_) | Desired::Folder(_) => desired.observe(&context).await,
+                Desired::File(_) | Desired::Folder(_) => Box::pin(desired.observe(&context)).await,
                 _ => desired.wanted(),
             };
             let before = Before { state: step.before.clone(), kept: BTreeMap::new() };
