@@ -80,19 +80,24 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
     Ok(ExitCode::Done)
 }
 
-/// Ends with the first SIGINT or SIGTERM.
-async fn stopped() {
+/// Ends with the first SIGINT or SIGTERM that comes after this call.
+fn stopped() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminate {
-            Some(signal) => signal.recv().await,
-            None => std::future::pending().await,
+    let listen = |kind| {
+        let mut signal = signal(kind).ok();
+        async move {
+            match &mut signal {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
         }
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated => {}
+    let (interrupt, terminate) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
+    async {
+        tokio::select! {
+            _ = interrupt => {}
+            _ = terminate => {}
+        }
     }
 }
 
